@@ -1,0 +1,3 @@
+"""From evidence to findings to one verdict. Pure."""
+
+from __future__ import annotations

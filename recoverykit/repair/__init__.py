@@ -1,0 +1,3 @@
+"""Plan, guard, apply, verify and undo."""
+
+from __future__ import annotations
