@@ -1,0 +1,331 @@
+"""A Report as JSON (schema recoverykit.report/1, docs/report-schema.md) and as text.
+
+Pure: values in, strings out. The JSON is promised to scripts: names are added, never renamed
+or removed, while the schema's number stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from recoverykit import __version__
+from recoverykit.model import (
+    CheckLine,
+    Diagnosis,
+    Finding,
+    Gap,
+    InstallReport,
+    Kind,
+    Outcome,
+    Plan,
+    QuarantineFile,
+    Report,
+    SetValue,
+    Source,
+    Suspect,
+    TransactionInfo,
+    Verdict,
+    WindowsInstall,
+)
+
+SCHEMA = "recoverykit.report/1"
+START_NAMES = {0: "boot", 1: "system", 2: "automatic", 3: "on demand", 4: "disabled"}
+
+
+# --- JSON ---------------------------------------------------------------------------------
+
+
+def to_json(report: Report) -> str:
+    """The report as indented JSON, ending in a newline."""
+    document = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "verb": report.verb,
+        "exit_code": report.exit_code,
+        "installations": [_install(entry) for entry in report.installations],
+        "gaps": [_gap(gap) for gap in report.gaps],
+        "notes": list(report.notes),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _install(entry: InstallReport) -> dict[str, Any]:
+    install = entry.install
+    gaps = entry.diagnosis.gaps if entry.diagnosis else ()
+    return {
+        "root": install.root,
+        "windows": {
+            "folder": install.folder,
+            "product": install.product,
+            "build": install.build,
+            "architecture": install.architecture,
+            "control_set": install.control_set,
+        },
+        "volume": {
+            "name": install.volume.name,
+            "filesystem": str(install.volume.filesystem),
+            "identity": install.volume.identity,
+            "serial": install.volume.serial,
+            "removable": bool(install.volume.disk and install.volume.disk.removable),
+        },
+        "diagnosis": _diagnosis(entry.diagnosis),
+        "gaps": [_gap(gap) for gap in gaps],
+        "plan": _plan(entry.plan, entry.plan_digest),
+        "refusals": [
+            {"driver": r.driver, "service": r.service, "reason": r.reason} for r in entry.refusals
+        ],
+        "outcome": str(entry.outcome) if entry.outcome else None,
+        "transaction": entry.transaction or None,
+        "checks": [_check(line) for line in entry.checks],
+        "history": [_transaction(info) for info in entry.history],
+        "error": entry.error or None,
+        "exit_code": entry.exit_code,
+        "notes": list(entry.notes),
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
+    if diagnosis is None:
+        return None
+    return {
+        "kind": str(diagnosis.kind),
+        "summary": diagnosis.summary,
+        "suspects": [_suspect(suspect) for suspect in diagnosis.suspects],
+    }
+
+
+def _suspect(suspect: Suspect) -> dict[str, Any]:
+    return {
+        "driver": suspect.driver,
+        "service": suspect.service,
+        "verdict": str(suspect.verdict),
+        "weight": suspect.weight,
+        "path": suspect.path,
+        "company": suspect.company,
+        "version": suspect.version,
+        "findings": [_finding(finding) for finding in suspect.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "weight": finding.weight,
+        "reason": finding.reason,
+        "source": place(finding.sources[0]) if finding.sources else None,
+        "sources": [_source(source) for source in finding.sources],
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {"path": source.path, "offset": source.offset, "key": source.key or None}
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"source": _source(gap.source), "reason": gap.reason}
+
+
+def _plan(plan: Plan | None, digest: str) -> dict[str, Any] | None:
+    if plan is None:
+        return None
+    return {
+        "digest": digest,
+        "driver": plan.driver,
+        "service": plan.service,
+        "reason": plan.reason,
+        "actions": [_action(action) for action in plan.actions],
+        "space_needed": plan.space_needed,
+    }
+
+
+def _action(action: SetValue | QuarantineFile) -> dict[str, Any]:
+    if isinstance(action, QuarantineFile):
+        return {
+            "action": "quarantine-file",
+            "path": action.path,
+            "sha256": action.sha256,
+            "size": action.size,
+        }
+    return {
+        "action": "set-value",
+        "hive": action.hive,
+        "key": action.key,
+        "name": action.name,
+        "type": action.type,
+        "before": action.before.hex(),
+        "after": action.after.hex(),
+    }
+
+
+def _check(line: CheckLine) -> dict[str, Any]:
+    return {
+        "check": line.check,
+        "ok": line.ok,
+        "text": line.text,
+        "sources": [_source(source) for source in line.sources],
+    }
+
+
+def _transaction(info: TransactionInfo) -> dict[str, Any]:
+    return {
+        "id": info.id,
+        "state": info.state,
+        "started": _iso(info.started),
+        "summary": info.summary,
+        "folder": info.folder,
+        "changed": list(info.changed),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+# --- text ---------------------------------------------------------------------------------
+
+
+def to_text(report: Report, *, details: bool = False) -> str:
+    """The report for people: one block an installation, then what could not be read."""
+    lines: list[str] = []
+    for number, entry in enumerate(report.installations, start=1):
+        lines += [*_install_text(number, entry, details=details), ""]
+    if not report.installations:
+        lines += ["No Windows installation was found.", ""]
+    lines += _gaps_text(report.gaps)
+    lines += [f"Note: {note}" for note in report.notes]
+    while lines and not lines[-1]:
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def describe(install: WindowsInstall) -> str:
+    """'Windows 10 Pro 19045.4651 x64 on /dev/sda3 (Windows)'."""
+    words = (install.product or "Windows", install.build, install.architecture)
+    return f"{' '.join(word for word in words if word)} on {install.volume.name} ({install.folder})"
+
+
+def place(source: Source) -> str:
+    """A source as a person would look it up: path, key or line, offset."""
+    where = source.path + (f" [{source.key}]" if source.key else "")
+    return where if source.offset is None else f"{where} @ {_offset(source)}"
+
+
+def _offset(source: Source) -> str:
+    textual = source.path.lower().endswith((".txt", ".log"))
+    return f"line {source.offset}" if textual else f"{source.offset:#x}"
+
+
+def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterator[str]:
+    yield f"[{number}] {describe(entry.install)}"
+    if entry.diagnosis:
+        yield f"    {entry.diagnosis.summary}"
+        shown = entry.diagnosis.suspects if details else entry.diagnosis.suspects[:3]
+        for suspect in shown:
+            yield from _suspect_text(suspect, details=details)
+    for refusal in entry.refusals:
+        yield f"    Refused: {refusal.reason}"
+    if entry.plan and entry.outcome in (None, Outcome.PLANNED, Outcome.REFUSED):
+        yield from plan_text(entry.plan)
+    if entry.outcome:
+        yield f"    {outcome_text(entry)}"
+    yield from (f"    {_check_text(line)}" for line in entry.checks)
+    yield from (f"    {_history_text(info)}" for info in entry.history)
+    if entry.error:
+        yield f"    Error: {entry.error}"
+    yield from (f"    Note: {note}" for note in entry.notes)
+    if entry.diagnosis and entry.diagnosis.gaps:
+        yield from (f"    {line}" for line in _gaps_text(entry.diagnosis.gaps))
+
+
+def _suspect_text(suspect: Suspect, *, details: bool) -> Iterator[str]:
+    about = ", ".join(
+        word
+        for word in (
+            f"service {suspect.service}" if suspect.service else "",
+            suspect.company,
+            f"version {suspect.version}" if suspect.version else "",
+        )
+        if word
+    )
+    yield f"    {suspect.verdict.value.capitalize()}: {suspect.driver}" + (
+        f" ({about})" if about else ""
+    )
+    if suspect.verdict is Verdict.UNKNOWN and not details:
+        return
+    for finding in suspect.findings:
+        yield f"      - {finding.reason}"
+        if finding.sources:
+            yield f"        seen in {place(finding.sources[0])}"
+
+
+def plan_text(plan: Plan) -> Iterator[str]:
+    """The plan, one numbered line an action."""
+    yield "    What a repair does:"
+    for number, action in enumerate(plan.actions, start=1):
+        yield f"      {number}. {action_text(action)}"
+    yield "      Before-images are kept on the volume: 'recoverykit undo' takes it all back."
+
+
+def action_text(action: SetValue | QuarantineFile) -> str:
+    if isinstance(action, QuarantineFile):
+        return f"Move {action.path} into the quarantine (sha256 {action.sha256[:16]}...)"
+    before, after = (_dword(data) for data in (action.before, action.after))
+    return f"Set {action.name} of {action.key} from {before} to {after} in {action.hive}"
+
+
+def _dword(data: bytes) -> str:
+    if len(data) != 4:
+        return data.hex()
+    value = int.from_bytes(data, "little")
+    return f"{value} ({START_NAMES[value]})" if value in START_NAMES else str(value)
+
+
+_OUTCOMES = {
+    Outcome.NOTHING_TO_DO: "Nothing was changed: there is nothing to repair.",
+    Outcome.PLANNED: "Nothing was changed: this was a dry run.",
+    Outcome.REFUSED: "Nothing was changed: the repair was refused.",
+    Outcome.APPLIED: "Repaired, and checked by reading the disk again.",
+    Outcome.UNVERIFIED: "Changed, but reading it back did not prove the change.",
+    Outcome.ROLLED_BACK: "The repair failed and was taken back: the disk is as it was.",
+    Outcome.FAILED: "The repair failed; nothing was changed.",
+    Outcome.UNDONE: "The repair was undone: every file is as it was before.",
+}
+
+
+def outcome_text(entry: InstallReport) -> str:
+    if entry.outcome is None:
+        return ""
+    text = _OUTCOMES[entry.outcome]
+    return f"{text} Transaction {entry.transaction}." if entry.transaction else text
+
+
+def _check_text(line: CheckLine) -> str:
+    mark = {True: "pass", False: "FAIL", None: "?   "}[line.ok]
+    return f"{mark}  {line.check}: {line.text}"
+
+
+def _history_text(info: TransactionInfo) -> str:
+    when = info.started.strftime("%Y-%m-%d %H:%M UTC") if info.started else "unknown time"
+    return f"{info.id}  {info.state:<10} {when}  {info.summary}"
+
+
+def _gaps_text(gaps: Iterable[Gap]) -> list[str]:
+    listed = [f"  - {place(gap.source)}: {gap.reason}" for gap in gaps]
+    return ["Could not be read or used:", *listed] if listed else []
+
+
+def is_actionable(entry: InstallReport) -> bool:
+    """Whether a person can say yes to something here."""
+    return entry.plan is not None and bool(entry.diagnosis) and entry.outcome is None
+
+
+def headline(entry: InstallReport) -> str:
+    """One line for the technician: what stops this Windows."""
+    if entry.diagnosis is None:
+        return entry.error or "not diagnosed"
+    if entry.diagnosis.kind is Kind.HEALTHY:
+        return "nothing found that keeps it from starting"
+    return entry.diagnosis.summary
