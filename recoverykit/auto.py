@@ -1,0 +1,176 @@
+"""What the medium runs at boot: check the medium, diagnose, then repair as it was told.
+
+The kernel command line decides (docs/boot-options.md): `rk.mode=ask` shows the technician's
+screen, `repair` acts on proven culprits without a question, `diagnose` changes nothing. No disk
+is opened before the medium has proved to be what its builder signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from recoverykit import console, medium, pipeline
+from recoverykit.console import Screen
+from recoverykit.errors import RecoveryKitError
+from recoverykit.host import consoles
+from recoverykit.model import LogPolicy, Report, TransactionInfo
+
+
+class Mode(StrEnum):
+    ASK = "ask"
+    REPAIR = "repair"
+    DIAGNOSE = "diagnose"
+
+
+class BootMedium(Protocol):
+    """The medium this system came from, mounted read-only (recoverykit.host.medium_device)."""
+
+    @property
+    def mount(self) -> Path: ...
+
+    @property
+    def devices(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the session ended: its exit code, and what a person asked for last."""
+
+    exit_code: int
+    power: str = ""  # "reboot", "poweroff" or "" (as the command line says)
+
+
+def main(cmdline: Mapping[str, str], booted_from: BootMedium | None) -> Ended:
+    """Run the session on every console; `cmdline` holds the kernel's key=value words."""
+    with consoles.opened() as terminals:
+        screen = Screen(terminals.write, terminals.read_line)
+        ended = _session(screen, cmdline, booted_from)
+        screen.say(f"RK-END {ended.exit_code}")
+        return ended
+
+
+def _session(screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium | None) -> Ended:
+    mode = _mode(cmdline, screen)
+    try:
+        _check_medium(screen, cmdline, booted_from)
+    except RecoveryKitError as exc:
+        screen.say(f"REFUSED: {exc}")
+        screen.say(exc.hint or "Write the stick again from the image, and check the image first.")
+        screen.say("No disk of this computer was opened.")
+        return Ended(exc.exit_code, _ask_power(screen) if mode is Mode.ASK else "")
+    options = _options(screen, cmdline, booted_from, mode)
+    if mode is Mode.ASK:
+        return _technician(screen, options)
+    return Ended(_unattended(screen, options, mode))
+
+
+def _mode(cmdline: Mapping[str, str], screen: Screen) -> Mode:
+    word = cmdline.get("rk.mode", Mode.ASK)
+    try:
+        return Mode(word)
+    except ValueError:
+        # A typo must never turn into an unattended change.
+        screen.say(f"Unknown rk.mode={word}: nothing will be changed (rk.mode=diagnose).")
+        return Mode.DIAGNOSE
+
+
+def _options(
+    screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium | None, mode: Mode
+) -> pipeline.Options:
+    default = LogPolicy.ASK if mode is Mode.ASK else LogPolicy.REPLAY
+    policy = default
+    with suppress(ValueError):
+        policy = LogPolicy(cmdline.get("rk.ntfs_log", default))
+    return pipeline.Options(
+        unattended=mode is not Mode.ASK,
+        dry_run=mode is Mode.DIAGNOSE,
+        ntfs_log=policy,
+        exclude=booted_from.devices if booted_from else frozenset(),
+        say=lambda text: screen.say(f"... {text}"),
+        ask=screen.confirm if mode is Mode.ASK else None,
+    )
+
+
+def _check_medium(
+    screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium | None
+) -> None:
+    state = medium.verify_payload()
+    screen.say(
+        console.banner(
+            state.image_id or cmdline.get("rk.image", ""),
+            state.signer,
+            development=state.development,
+        )
+    )
+    if booted_from is None:
+        screen.say("The medium itself was not found again; the running payload is unchanged.")
+        return
+    screen.say("... Checking the medium")
+    medium.verify_medium(booted_from.mount)
+    screen.say("The medium is unchanged since it was signed.")
+
+
+# --- nobody watches -----------------------------------------------------------------------
+
+
+def _unattended(screen: Screen, options: pipeline.Options, mode: Mode) -> int:
+    found = pipeline.diagnose(None, options)
+    screen.say("RK-REPORT")
+    screen.say(console.overview(found))
+    if mode is Mode.DIAGNOSE:
+        return found.exit_code
+    done = pipeline.carry_out(found, options)
+    screen.say("RK-DONE")
+    screen.say(console.overview(done))
+    return done.exit_code
+
+
+# --- the technician -----------------------------------------------------------------------
+
+
+def _technician(screen: Screen, options: pipeline.Options) -> Ended:
+    found = pipeline.diagnose(None, options)
+    screen.say("RK-REPORT")
+    screen.say(console.overview(found))
+    while True:
+        undoable = _undoable(options)
+        choice = screen.choose("What shall be done?", console.menu(found, undoable))
+        if choice in (None, "r", "p"):
+            power = {"r": "reboot", "p": "poweroff"}.get(choice or "", "")
+            return Ended(found.exit_code, power)
+        if choice == "y":
+            found = _carried_out(screen, found, options)
+            screen.say(console.overview(found))
+        elif choice == "d":
+            screen.say(console.overview(found, details=True))
+        elif choice == "u":
+            screen.say(console.overview(_undone(undoable, options)))
+        else:
+            found = pipeline.diagnose(None, options)
+            screen.say(console.overview(found))
+
+
+def _carried_out(screen: Screen, found: Report, options: pipeline.Options) -> Report:
+    done = pipeline.carry_out(found, options)
+    if done.exit_code == 0:
+        screen.say("Take the stick out, then restart: Windows should start now.")
+    return done
+
+
+def _undoable(options: pipeline.Options) -> tuple[TransactionInfo, ...]:
+    entries = pipeline.history(None, options).installations
+    return tuple(info for entry in entries for info in entry.history if info.state != "undone")
+
+
+def _undone(undoable: tuple[TransactionInfo, ...], options: pipeline.Options) -> Report:
+    return pipeline.undo(None, max(info.id for info in undoable), options)
+
+
+def _ask_power(screen: Screen) -> str:
+    answer = screen.choose("What now?", {"r": "restart", "p": "power off"})
+    return {"r": "reboot", "p": "poweroff"}.get(answer or "", "")

@@ -1,0 +1,195 @@
+"""The command line of the runtime: parse, one call, print, exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from recoverykit import __version__, pipeline, report
+from recoverykit.console import Screen
+from recoverykit.errors import RecoveryKitError
+from recoverykit.model import LogPolicy, Report
+
+EPILOG = """
+TARGET is a disk (/dev/sda), a partition, a raw disk image, or the folder where a Windows
+volume is mounted. Without TARGET every disk of this computer is looked at.
+
+Exit codes: 0 done, or nothing wrong; 1 failed, nothing changed; 2 usage; 3 no culprit found;
+4 changed but not verified; 5 target refused (locked, hibernated, full, read-only, RAID member);
+6 the boot check found faults; 10 damaged input; 20 signature refused; 30 rollback incomplete.
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # with the next line: no rich in the boot payload
+    rich_markup_mode=None,
+    help="Find, explain, quarantine and undo what keeps an offline Windows from starting.",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Policy(StrEnum):
+    """What to do with an unclean $LogFile (a crash leaves one) before a change."""
+
+    REPLAY = "replay"
+    ASK = "ask"
+    REFUSE = "refuse"
+
+
+Target = Annotated[
+    Path | None,
+    typer.Argument(help="Disk, partition, raw image or mounted folder; all disks when left out."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the report as JSON (recoverykit.report/1).")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do it without asking (for scripts and images).")
+]
+Details = Annotated[bool, typer.Option("--details", help="Show every suspect and finding.")]
+NtfsLog = Annotated[
+    Policy,
+    typer.Option(
+        "--ntfs-log",
+        help="An unclean NTFS journal: replay it first, ask, or refuse the volume.",
+    ),
+]
+
+
+@app.command(epilog=EPILOG)
+def find(target: Target = None, as_json: Json = False) -> None:
+    """List every Windows installation, on every disk. Changes nothing."""
+    _finish(pipeline.find(target, _options()), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def diagnose(target: Target = None, as_json: Json = False, details: Details = False) -> None:
+    """Say what keeps Windows from starting, and why we think so. Changes nothing."""
+    _finish(pipeline.diagnose(target, _options()), as_json=as_json, details=details)
+
+
+@app.command(epilog=EPILOG)
+def repair(
+    target: Target = None,
+    as_json: Json = False,
+    yes: Yes = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan; change nothing.")
+    ] = False,
+    plan: Annotated[
+        str, typer.Option("--plan", help="Apply only the plan with this digest (from --dry-run).")
+    ] = "",
+    ntfs_log: NtfsLog = Policy.ASK,
+) -> None:
+    """Quarantine the proven culprit as one transaction that can be undone.
+
+    Only a culprit is ever acted on, never a suspect; boot-critical drivers are refused. The
+    plan is shown and asked for first, unless --yes.
+    """
+    options = _options(yes=yes, dry_run=dry_run, ntfs_log=ntfs_log, as_json=as_json, plan=plan)
+    found = pipeline.diagnose(target, options)
+    if not as_json and not yes and not dry_run:
+        typer.echo(report.to_text(found))
+    _finish(pipeline.carry_out(found, options), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def undo(
+    target: Target = None,
+    transaction: Annotated[
+        str | None,
+        typer.Option("--transaction", help="Its id, from 'history'; the newest when left out."),
+    ] = None,
+    as_json: Json = False,
+    yes: Yes = False,
+    ntfs_log: NtfsLog = Policy.ASK,
+) -> None:
+    """Take a repair back: every file as it was, today or after a week."""
+    options = _options(yes=yes, ntfs_log=ntfs_log, as_json=as_json)
+    _finish(pipeline.undo(target, transaction, options), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def check(target: Target = None, as_json: Json = False) -> None:
+    """Walk the Windows loader's job offline, line by line. Changes nothing."""
+    _finish(pipeline.check(target, _options()), as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+def history(target: Target = None, as_json: Json = False) -> None:
+    """List the repairs made on this target and whether they can be undone. Changes nothing."""
+    _finish(pipeline.history(target, _options()), as_json=as_json)
+
+
+def _version(*, show: bool) -> None:
+    if show:
+        typer.echo(f"recoverykit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def callback(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    """Global options."""
+    _version(show=version)
+
+
+def _options(
+    *,
+    yes: bool = False,
+    dry_run: bool = False,
+    ntfs_log: Policy = Policy.ASK,
+    as_json: bool = False,
+    plan: str = "",
+) -> pipeline.Options:
+    watched = sys.stdin.isatty() and not as_json
+    return pipeline.Options(
+        dry_run=dry_run,
+        ntfs_log=LogPolicy(ntfs_log.value),
+        expected_digest=plan,
+        say=_progress,
+        ask=(lambda _: True) if yes else _ask if watched else None,
+    )
+
+
+def _ask(question: str) -> bool:
+    return Screen(lambda text: typer.echo(text, nl=False), _read_line).confirm(question)
+
+
+def _read_line() -> str | None:
+    line = sys.stdin.readline()
+    return line.strip() if line else None
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"... {text}", err=True)
+
+
+def _finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
+    text = report.to_json(found) if as_json else report.to_text(found, details=details)
+    typer.echo(text, nl=False)
+    raise typer.Exit(found.exit_code)
+
+
+def main() -> None:
+    """Console script: every error we raise on purpose becomes one sentence and its code."""
+    try:
+        app()
+    except RecoveryKitError as exc:
+        typer.echo(f"error: {exc}" + (f"\nhint: {exc.hint}" if exc.hint else ""), err=True)
+        raise SystemExit(exc.exit_code) from exc
+    except BrokenPipeError:
+        # "recoverykit ... | head": not our failure; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
