@@ -1,0 +1,369 @@
+"""Detached CMS signatures (RFC 5652 sections 5 and 11; RFC 5754 for SHA-2 in CMS).
+
+Types are declared once and decoded by cryptography's own DER parser; nothing here walks tags by
+hand. A signature is accepted only in the one encoding DER allows, byte for byte, and holds nothing
+that its signers do not use: so no byte of it can change and leave it valid.
+
+Who is trusted: a signer whose certificate *is* one of the trusted certificates (pinned), or was
+issued directly by a trusted CA for code signing. Expiry follows architecture.md, "Clock":
+
+- A pinned certificate does not expire here. Whoever holds the medium named that very key, and no
+  clock, least of all one with a dead CMOS battery, makes it more or less the key they named.
+- A certificate issued by a CA must have been valid at the signing time the signer states. With
+  `now` given (a build host, whose clock is right) it must be valid then too; without it (at
+  boot) no clock is read at all. No timestamp authority confirms the stated time, so at boot a
+  stolen key of a CA's certificate outlives that certificate. Pin instead where that matters.
+- Making signatures with an expired key is refused (`sign_detached`).
+
+Not accepted: SHA-1 and MD5, RSA-PSS and EdDSA, signatures without signed attributes, attached
+content, CRLs, unsigned attributes (timestamps are the business of a later module), intermediate
+CAs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from signing import chain, keys
+from signing.errors import SigningError, TamperedError, UntrustedError
+
+LARGEST_SIGNATURE = 64 * 1024
+MOST_SIGNERS = 8  # several allow a change of keys; without a bound they are free work for us
+
+_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
+_SIGNED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
+_CONTENT_TYPE = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
+_MESSAGE_DIGEST = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
+_SIGNING_TIME = x509.ObjectIdentifier("1.2.840.113549.1.9.5")
+
+_DIGESTS: dict[str, hashes.HashAlgorithm] = {
+    "2.16.840.1.101.3.4.2.1": hashes.SHA256(),
+    "2.16.840.1.101.3.4.2.2": hashes.SHA384(),
+    "2.16.840.1.101.3.4.2.3": hashes.SHA512(),
+}
+# Signature algorithms by OID, and the digest that each fixes ("": the signer's digest algorithm).
+_RSA = {
+    "1.2.840.113549.1.1.1": "",
+    "1.2.840.113549.1.1.11": "sha256",
+    "1.2.840.113549.1.1.12": "sha384",
+    "1.2.840.113549.1.1.13": "sha512",
+}
+_ECDSA = {
+    "1.2.840.10045.4.3.2": "sha256",
+    "1.2.840.10045.4.3.3": "sha384",
+    "1.2.840.10045.4.3.4": "sha512",
+}
+
+
+@asn1.sequence
+class _Algorithm:
+    algorithm: x509.ObjectIdentifier
+    parameters: asn1.Null | None
+
+
+@asn1.sequence
+class _Encapsulated:
+    content_type: x509.ObjectIdentifier
+    content: Annotated[bytes | None, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class _Attribute:
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[asn1.TLV]
+
+
+@asn1.sequence
+class _TypeAttribute:
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[x509.ObjectIdentifier]
+
+
+@asn1.sequence
+class _DigestAttribute:
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[bytes]
+
+
+@asn1.sequence
+class _TimeAttribute:
+    type: x509.ObjectIdentifier
+    values: asn1.SetOf[asn1.UTCTime | asn1.GeneralizedTime]
+
+
+_Attributes = dict[x509.ObjectIdentifier, bytes]  # each attribute's DER by its type
+
+
+@asn1.sequence
+class _IssuerAndSerial:
+    issuer: asn1.TLV
+    serial: int
+
+
+@asn1.sequence
+class _SignerInfo:
+    version: int
+    sid: _IssuerAndSerial | Annotated[bytes, asn1.Implicit(0)]
+    digest: _Algorithm
+    signed: Annotated[asn1.SetOf[_Attribute] | None, asn1.Implicit(0)]
+    algorithm: _Algorithm
+    signature: bytes
+    unsigned: Annotated[asn1.SetOf[_Attribute] | None, asn1.Implicit(1)]
+
+
+@asn1.sequence
+class _SignedData:
+    version: int
+    digests: asn1.SetOf[_Algorithm]
+    encapsulated: _Encapsulated
+    certificates: Annotated[asn1.SetOf[x509.Certificate] | None, asn1.Implicit(0)]
+    crls: Annotated[asn1.SetOf[x509.CertificateRevocationList] | None, asn1.Implicit(1)]
+    signers: asn1.SetOf[_SignerInfo]
+
+
+@asn1.sequence
+class _ContentInfo:
+    content_type: x509.ObjectIdentifier
+    content: Annotated[_SignedData, asn1.Explicit(0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who signed, and when they say they did."""
+
+    certificate: x509.Certificate
+    signing_time: datetime | None
+
+
+# --- making ---------------------------------------------------------------------------------
+
+
+def sign_detached(content: bytes, key: keys.SigningKey) -> bytes:
+    """A DER CMS SignedData over `content`, which is not inside. Raises KeyFileError if expired."""
+    keys.refuse_expired(key, datetime.now(UTC))
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
+    builder = builder.add_signer(key.certificate, key.private_key, hashes.SHA256())
+    options = [
+        pkcs7.PKCS7Options.DetachedSignature,
+        pkcs7.PKCS7Options.Binary,
+        pkcs7.PKCS7Options.NoCapabilities,  # they speak of encrypted mail
+    ]
+    return builder.sign(serialization.Encoding.DER, options)
+
+
+# --- judging --------------------------------------------------------------------------------
+
+
+def verify_detached(
+    content: bytes,
+    signature: bytes,
+    trusted: Sequence[x509.Certificate],
+    *,
+    now: datetime | None = None,
+    name: str = "content",
+) -> Signed:
+    """Who vouches for `content`: the first of the signers that is trusted.
+
+    Every signature in it must hold, and one signer must be trusted. `now` is explained above;
+    `name` is what errors call the content.
+    Raises TamperedError when the content is not what was signed, UntrustedError when a stranger
+    signed it, SigningError when the signature itself is no good.
+    """
+    # (1) Nothing may be vouched for by nobody.
+    if not trusted:
+        raise UntrustedError("no trusted certificate was given, so no signature can be trusted")
+    # (2) The envelope: one encoding, nothing unused in it.
+    envelope = _decode(signature)
+    signers = envelope.signers.as_list()
+    _check_envelope(envelope, signers)
+    embedded = envelope.certificates.as_list() if envelope.certificates else []
+    # (3) Every signer: attributes, content, signature.
+    verified = [
+        _verify_signer(signer, (name, content), [*embedded, *trusted]) for signer in signers
+    ]
+    # (4) Every certificate in the envelope has been used, or is known anyway.
+    used = [*(found.certificate for found in verified), *trusted]
+    if any(certificate not in used for certificate in embedded):
+        raise SigningError("the signature carries a certificate that none of its signers uses")
+    # (5) One signer is trusted.
+    return _first_trusted(verified, trusted, now)
+
+
+def _decode(signature: bytes) -> _SignedData:
+    if len(signature) > LARGEST_SIGNATURE:
+        raise SigningError(
+            f"the signature has {len(signature):,} bytes; none needs over {LARGEST_SIGNATURE:,}"
+        )
+    outer = _parse(_ContentInfo, signature)
+    if outer.content_type != _SIGNED_DATA:
+        raise SigningError("the signature file holds another kind of CMS message")
+    # DER has one encoding per value, but decoders are more generous than that in places.
+    if asn1.encode_der(outer) != signature:
+        raise SigningError("the signature is not in DER")
+    return outer.content
+
+
+_Declared = TypeVar("_Declared")
+
+
+def _parse(kind: type[_Declared], der: bytes) -> _Declared:
+    try:
+        return asn1.decode_der(kind, der)
+    except (ValueError, UnsupportedAlgorithm, OverflowError) as exc:
+        reason = str(exc).removeprefix("error parsing asn1 value: ")
+        raise SigningError(f"the signature is damaged, or not one we know: {reason}") from exc
+
+
+def _check_envelope(envelope: _SignedData, signers: Sequence[_SignerInfo]) -> None:
+    if not 1 <= len(signers) <= MOST_SIGNERS:
+        raise SigningError(f"the signature has {len(signers)} signers, not 1 to {MOST_SIGNERS}")
+    by_key_id = any(isinstance(signer.sid, bytes) for signer in signers)
+    if envelope.version != (3 if by_key_id else 1):  # RFC 5652, 5.1
+        raise SigningError(f"the signature has the unexpected version {envelope.version}")
+    inside = envelope.encapsulated
+    if inside.content_type != _DATA or inside.content is not None:
+        raise SigningError("the signature is not a detached one over plain data")
+    if envelope.crls is not None:
+        raise SigningError("the signature carries revocation lists, which nothing here signs")
+    listed = {item.algorithm for item in envelope.digests.as_list()}
+    if listed != {signer.digest.algorithm for signer in signers}:
+        raise SigningError("the signature lists digests that its signers do not use")
+
+
+def _verify_signer(
+    signer: _SignerInfo, named: tuple[str, bytes], certificates: Sequence[x509.Certificate]
+) -> Signed:
+    if signer.version != (3 if isinstance(signer.sid, bytes) else 1):  # RFC 5652, 5.3
+        raise SigningError(f"a signer has the unexpected version {signer.version}")
+    if signer.unsigned is not None:
+        raise SigningError("a signer carries unsigned attributes, which nobody vouches for")
+    digest = _DIGESTS.get(signer.digest.algorithm.dotted_string)
+    if digest is None:
+        raise SigningError("a signer uses a digest other than SHA-256, SHA-384 and SHA-512")
+    if signer.signed is None:
+        raise SigningError("a signer has no signed attributes")
+    attributes = _attributes(signer.signed)
+    signing_time = _signing_time(attributes)
+    certificate = _certificate_of(signer.sid, certificates)
+    # What is signed is the DER of the set itself, not of the field [0] that holds it.
+    _verify_bytes(certificate, signer, digest, asn1.encode_der(signer.signed))
+    _check_content(attributes, digest, *named)
+    return Signed(certificate, signing_time)
+
+
+def _attributes(found: asn1.SetOf[_Attribute]) -> _Attributes:
+    """Signed attributes by type; each has one value and occurs once (RFC 5652, section 11)."""
+    attributes: _Attributes = {}
+    for attribute in found.as_list():
+        if attribute.type in attributes or len(attribute.values.as_list()) != 1:
+            raise SigningError(f"attribute {attribute.type.dotted_string} occurs more than once")
+        attributes[attribute.type] = asn1.encode_der(attribute)
+    return attributes
+
+
+def _signing_time(attributes: _Attributes) -> datetime | None:
+    if _SIGNING_TIME not in attributes:
+        return None
+    value = _parse(_TimeAttribute, attributes[_SIGNING_TIME]).values.as_list()[0]
+    return value.as_datetime().replace(tzinfo=UTC)
+
+
+def _check_content(
+    attributes: _Attributes, digest: hashes.HashAlgorithm, name: str, content: bytes
+) -> None:
+    if _CONTENT_TYPE not in attributes or _MESSAGE_DIGEST not in attributes:
+        raise SigningError("a signer does not say what was signed")
+    kind = _parse(_TypeAttribute, attributes[_CONTENT_TYPE]).values.as_list()[0]
+    if kind != _DATA:
+        raise SigningError("a signer speaks of another type of content")
+    expected = _parse(_DigestAttribute, attributes[_MESSAGE_DIGEST]).values.as_list()[0]
+    if expected != hashlib.new(digest.name, content).digest():
+        raise TamperedError(name, "is not what was signed")
+
+
+def _certificate_of(
+    sid: _IssuerAndSerial | bytes, certificates: Sequence[x509.Certificate]
+) -> x509.Certificate:
+    for certificate in certificates:
+        if _is_named(certificate, sid):
+            return certificate
+    raise UntrustedError(
+        "the signer's certificate is neither in the signature nor trusted",
+        hint="the medium was signed by somebody else, or with another key",
+    )
+
+
+def _is_named(certificate: x509.Certificate, sid: _IssuerAndSerial | bytes) -> bool:
+    try:
+        if isinstance(sid, bytes):
+            extensions = certificate.extensions
+            return extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest == sid
+        issuer = asn1.encode_der(sid.issuer)
+        return (
+            certificate.serial_number == sid.serial and certificate.issuer.public_bytes() == issuer
+        )
+    except x509.ExtensionNotFound:
+        return False
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
+        raise SigningError(f"a certificate in the signature is damaged: {exc}") from exc
+
+
+def _verify_bytes(
+    certificate: x509.Certificate, signer: _SignerInfo, digest: hashes.HashAlgorithm, data: bytes
+) -> None:
+    algorithm = signer.algorithm.algorithm.dotted_string
+    try:
+        public = certificate.public_key()
+        if isinstance(public, rsa.RSAPublicKey) and _RSA.get(algorithm) in ("", digest.name):
+            if public.key_size < keys.SMALLEST_RSA_BITS:
+                raise SigningError(f"the signer's RSA key has only {public.key_size} bits")
+            public.verify(signer.signature, data, padding.PKCS1v15(), digest)
+        elif isinstance(public, ec.EllipticCurvePublicKey) and _ECDSA.get(algorithm) == digest.name:
+            public.verify(signer.signature, data, ec.ECDSA(digest))
+        else:
+            raise SigningError(f"a signature of kind {algorithm} does not fit its signer's key")
+    except InvalidSignature as exc:
+        raise SigningError("the signature does not hold: it or its certificate changed") from exc
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise SigningError(f"the signer's key cannot be used: {exc}") from exc
+
+
+def _first_trusted(
+    verified: Sequence[Signed], trusted: Sequence[x509.Certificate], now: datetime | None
+) -> Signed:
+    problems: list[str] = []
+    for signed in verified:
+        if signed.certificate in trusted:  # pinned
+            return signed
+        problem = _why_not_issued(signed, trusted, now)
+        if not problem:
+            return signed
+        problems.append(problem)
+    signer = verified[0].certificate
+    raise UntrustedError(
+        f"signed by {keys.organisation(signer) or 'somebody'}: {'; '.join(problems)}",
+        hint=f"the signer's certificate is {keys.grouped(keys.fingerprint(signer))}",
+    )
+
+
+def _why_not_issued(
+    signed: Signed, authorities: Sequence[x509.Certificate], now: datetime | None
+) -> str:
+    stated = signed.signing_time
+    if stated is None:
+        return "the signature does not say when it was made, so its certificate cannot be judged"
+    problem = chain.why_not_issued(signed.certificate, authorities, at=stated)
+    if not problem and now is not None and now > stated:  # a clock that is behind decides nothing
+        problem = chain.why_not_issued(signed.certificate, authorities, at=now)
+    return problem
