@@ -1,0 +1,291 @@
+"""Registry hives, read-only: keys and values over bytes or an mmap.
+
+Layout: msuhanov/regf, "Windows registry file format specification". Versions 1.3 to 1.6 (NT 4 to
+Windows 11) are read fully; older ones as far as they are laid out alike. Lazy: reading one key
+reads that key's cells and nothing else. Bounded: 512 levels, a key has one parent, a list names a
+key once, so that a hostile hive can neither loop nor multiply. Refused with FormatError: a hive
+that is shorter than its header says, and every cell that is not where and what it should be.
+A dirty hive is readable (`Hive`), but only `read` makes it whole first.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from recoverykit.errors import FormatError
+from recoverykit.formats import regf_log
+from recoverykit.formats.binary import Buffer, as_image, from_filetime
+from recoverykit.formats.cells import (
+    COMPRESSED,
+    NK,
+    VALUE_COMPRESSED,
+    VK,
+    Cells,
+    NkFields,
+    VkFields,
+)
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE, BaseBlock
+
+REG_NONE = 0
+REG_SZ = 1
+REG_EXPAND_SZ = 2
+REG_BINARY = 3
+REG_DWORD = 4
+REG_DWORD_BIG_ENDIAN = 5
+REG_LINK = 6
+REG_MULTI_SZ = 7
+REG_RESOURCE_LIST = 8
+REG_FULL_RESOURCE_DESCRIPTOR = 9
+REG_RESOURCE_REQUIREMENTS_LIST = 10
+REG_QWORD = 11
+
+MAX_DEPTH = 512  # what Windows allows
+_VOLATILE, _LINK, _PREDEFINED = 0x0001, 0x0010, 0x0040  # key flags
+
+
+def fold(name: str) -> str:
+    """A name as Windows compares it: upper case, one character for one."""
+    if name.isascii():
+        return name.upper()
+    return "".join(up if len(up := char.upper()) == 1 else char for char in name)
+
+
+def name_hash(folded: str) -> int:
+    """The hash of a folded key name that `lh` lists hold."""
+    value = 0
+    for (unit,) in struct.iter_unpack("<H", folded.encode("utf-16-le", "surrogatepass")):
+        value = (value * 37 + unit) & 0xFFFF_FFFF
+    return value
+
+
+class Hive:
+    """One hive image. Raises FormatError if it is no hive, truncated, or has no root key."""
+
+    __slots__ = ("base", "cells", "root")
+
+    def __init__(self, image: Buffer) -> None:
+        data = as_image(image)
+        self.base = BaseBlock.parse(data)
+        if self.base.major != 1 or not 0 <= self.base.minor <= 6:
+            version = f"{self.base.major}.{self.base.minor}"
+            raise FormatError("hive header", 20, f"version {version} is not known")
+        if self.base.file_type != 0:
+            raise FormatError("hive header", 28, "this is a transaction log, not a hive")
+        wanted = BASE_BLOCK_SIZE + self.base.bins_size
+        if wanted > len(data):
+            raise FormatError(
+                "hive", len(data), f"truncated: {len(data)} of {wanted} bytes are there"
+            )
+        self.cells = Cells(data, self.base.bins_size, self.base.minor)
+        self.root = Key(self, self.base.root_cell, self.cells.nk(self.base.root_cell), None)
+
+    def find(self, path: str) -> Key | None:
+        """The key at `path` below the root, backslashes between names, in any case."""
+        key: Key | None = self.root
+        for name in path.split("\\"):
+            if key is None:
+                return None
+            if name:
+                key = key.subkey(name)
+        return key
+
+
+class Key:
+    """A key node. Not a dataclass: made by the ten thousand, from one unpacked tuple."""
+
+    __slots__ = ("_by_name", "_nk", "cell", "depth", "hive", "name", "parent")
+
+    def __init__(self, hive: Hive, cell: int, nk: NkFields, parent: Key | None) -> None:
+        self.hive = hive
+        self.cell = cell  # offset from the first bin
+        self.parent = parent
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        self._nk = nk
+        self._by_name: dict[str, Value] | None = None
+        self.name = hive.cells.text(
+            BASE_BLOCK_SIZE + cell + NK.size, nk[11], compressed=bool(nk[2] & COMPRESSED)
+        )
+
+    def __repr__(self) -> str:
+        return f"Key({self.path!r})"
+
+    @property
+    def offset(self) -> int:
+        """File offset of the key's cell."""
+        return BASE_BLOCK_SIZE + self.cell
+
+    @property
+    def path(self) -> str:
+        """Below the hive's root, backslashes between names; "" for the root itself."""
+        names = []
+        key = self
+        while key.parent is not None:
+            names.append(key.name)
+            key = key.parent
+        return "\\".join(reversed(names))
+
+    @property
+    def last_written(self) -> datetime | None:
+        return from_filetime(self._nk[3])
+
+    @property
+    def last_written_ticks(self) -> int:
+        """The same as the FILETIME on disk, which is finer than a datetime."""
+        return self._nk[3]
+
+    @property
+    def is_link(self) -> bool:
+        """A symbolic link; its target is in the value SymbolicLinkValue."""
+        return bool(self._nk[2] & _LINK)
+
+    @property
+    def is_volatile(self) -> bool:
+        """Marked as one that should never have come to disk."""
+        return bool(self._nk[2] & _VOLATILE)
+
+    @property
+    def class_name(self) -> str | None:
+        where, length = self._nk[10], self._nk[12]
+        if where == NOWHERE or length == 0:
+            return None
+        position, _ = self.hive.cells.locate(where, 4 + length, "class name")
+        return self.hive.cells.text(position + 4, length, compressed=False)
+
+    def subkeys(self) -> Iterator[Key]:
+        """The subkeys, in the list's order."""
+        seen: set[int] = set()
+        for signature, words in self._leaves():
+            for cell in words if signature == b"li" else words[::2]:
+                if cell in seen:
+                    raise FormatError("subkey list", self.offset, "names one key twice")
+                seen.add(cell)
+                yield self._child(cell)
+
+    def subkey(self, name: str) -> Key | None:
+        """The subkey of that name, in any case."""
+        wanted = fold(name)
+        hashed = name_hash(wanted)
+        for signature, words in self._leaves():
+            if signature == b"lh":
+                for index, value in enumerate(words[1::2]):
+                    if value == hashed:
+                        child = self._child(words[2 * index])
+                        if fold(child.name) == wanted:
+                            return child
+        # No hashes here, or one that is wrong: names decide.
+        return next((child for child in self.subkeys() if fold(child.name) == wanted), None)
+
+    def _leaves(self) -> Iterator[tuple[bytes, tuple[int, ...]]]:
+        count, where = self._nk[5], self._nk[6]
+        if count == 0 or where == NOWHERE:
+            return
+        for signature, words in self.hive.cells.leaves(where):
+            count -= len(words) // (1 if signature == b"li" else 2)
+            if count < 0:
+                raise FormatError("registry key", self.offset, "has more subkeys than it says")
+            yield signature, words
+
+    def _child(self, cell: int) -> Key:
+        nk = self.hive.cells.nk(cell)
+        if nk[4] != self.cell or cell == self.hive.base.root_cell:
+            raise FormatError("registry key", BASE_BLOCK_SIZE + cell, "has another parent")
+        if self.depth >= MAX_DEPTH:
+            raise FormatError("registry key", self.offset, f"deeper than {MAX_DEPTH} levels")
+        return Key(self.hive, cell, nk, self)
+
+    def values(self) -> Iterator[Value]:
+        """The values, in the list's order. The default value has the name ""."""
+        nk, cells = self._nk, self.hive.cells
+        if nk[7] == 0 or nk[8] == NOWHERE or nk[2] & _PREDEFINED:
+            return
+        for cell in cells.offsets(nk[8], nk[7], "value list"):
+            yield Value(cells, BASE_BLOCK_SIZE + cell, cells.vk(cell))
+
+    def value(self, name: str) -> Value | None:
+        """The value of that name, in any case; "" is the default value."""
+        if self._by_name is None:
+            self._by_name = {}
+            for value in self.values():
+                self._by_name.setdefault(fold(value.name), value)
+        return self._by_name.get(fold(name))
+
+
+class Value:
+    """A value. Its data is read when asked for."""
+
+    __slots__ = ("_cells", "_vk", "name", "offset", "type")
+
+    def __init__(self, cells: Cells, offset: int, vk: VkFields) -> None:
+        self._cells = cells
+        self._vk = vk
+        self.offset = offset  # file offset of the vk cell
+        self.type: int = vk[5]  # one of REG_*, or any other 32 bits
+        self.name = cells.text(offset + VK.size, vk[2], compressed=bool(vk[6] & VALUE_COMPRESSED))
+
+    def __repr__(self) -> str:
+        return f"Value({self.name!r}, type={self.type:#x})"
+
+    @property
+    def extents(self) -> list[tuple[int, int]]:
+        """(file offset, length) of each piece of the data; more than one only for big data."""
+        return self._cells.extents(self._vk, self.offset)
+
+    @property
+    def data_offset(self) -> int:
+        """File offset of the data's first byte; of the vk cell where there is no data."""
+        pieces = self.extents
+        return pieces[0][0] if pieces else self.offset
+
+    @property
+    def data(self) -> bytes:
+        image = self._cells.image
+        pieces = self._cells.extents(self._vk, self.offset)
+        if len(pieces) == 1:
+            start, length = pieces[0]
+            return image[start : start + length]
+        return b"".join(image[start : start + length] for start, length in pieces)
+
+    @property
+    def dword(self) -> int | None:
+        data = self.data
+        if len(data) != 4 or self.type not in (REG_DWORD, REG_DWORD_BIG_ENDIAN):
+            return None
+        return int.from_bytes(data, "little" if self.type == REG_DWORD else "big")
+
+    @property
+    def qword(self) -> int | None:
+        data = self.data
+        return int.from_bytes(data, "little") if self.type == REG_QWORD and len(data) == 8 else None
+
+    @property
+    def string(self) -> str | None:
+        """REG_SZ, REG_EXPAND_SZ and REG_LINK up to the first NUL; odd bytes are dropped."""
+        if self.type not in (REG_SZ, REG_EXPAND_SZ, REG_LINK):
+            return None
+        return _text(self.data).partition("\0")[0]
+
+    @property
+    def strings(self) -> tuple[str, ...] | None:
+        """REG_MULTI_SZ up to the first empty string, which ends the list."""
+        if self.type != REG_MULTI_SZ:
+            return None
+        parts = _text(self.data).split("\0")
+        return tuple(parts[: parts.index("")] if "" in parts else parts)
+
+
+def _text(data: bytes) -> str:
+    return data[: len(data) & ~1].decode("utf-16-le", "replace")
+
+
+def read(
+    primary: Buffer, logs: Sequence[tuple[str, Buffer]] = ()
+) -> tuple[Hive, regf_log.Recovery]:
+    """Recover a hive from its logs if it is dirty, then open it.
+
+    `logs` are (name, content) of .LOG1 and .LOG2, or of .LOG. Raises FormatError if the hive is
+    dirty and no log can make it whole, or if it is no hive.
+    """
+    recovery = regf_log.recover(primary, logs)
+    return Hive(recovery.data), recovery
