@@ -1,0 +1,1 @@
+"""Readers of disks and hives that share no code with recoverykit."""
