@@ -1,0 +1,146 @@
+"""The only ways recoverykit changes a target disk. Each returns when the change is durable.
+
+One seam, so that a test can cut the power at every write there is. What a cut in the middle of an
+operation can leave behind is said at each one; `repair.undo` knows how to go on from there.
+
+Measured and read in ntfs-3g 2022.10.3: renaming over an existing file is *not* atomic there (link
+the old one aside as `NAME.ntfs-3g-NNNNNNNNNN`, unlink it, link the new one, unlink the stage), nor
+is a plain rename (link, unlink). New files get a descriptor that lets everyone in. Hence: a file is
+created with the descriptor it shall have before it has content; nothing is ever written in place;
+and undo expects a missing target, two names of one file, and names left aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from recoverykit.host import ntfs_metadata
+from recoverykit.host.ntfs_metadata import Metadata
+
+_CHUNK = 1 << 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TAIL = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write(path: Path, content: bytes, security: bytes | None = None) -> None:
+    """Make a new file; refuses an existing one. Cut: no file, an empty or a shorter one."""
+    _create(path, [content], security)
+
+
+def copy(source: Path, target: Path, security: bytes | None = None) -> str:
+    """Make `target` a new file with the bytes of `source`; return their sha256. Cut: as write."""
+    digest = hashlib.sha256()
+    with source.open("rb") as stream:
+        _create(target, _hashed(iter(lambda: stream.read(_CHUNK), b""), digest.update), security)
+    return digest.hexdigest()
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to an existing file. Cut: nothing, or the first part of `content`, is there."""
+    descriptor = os.open(path, _TAIL)
+    try:
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(stage: Path, target: Path) -> None:
+    """Put `stage` in the place of `target`. Cut: either, or (ntfs-3g) no `target` at all."""
+    stage.replace(target)
+    _sync_folder(target.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within the volume; refuses an existing target. Cut: either name, or both."""
+    if os.path.lexists(target):
+        raise FileExistsError(f"{target} exists")
+    source.rename(target)
+    _sync_folder(target.parent)
+    _sync_folder(source.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file. Cut: it is there or not."""
+    path.unlink()
+    _sync_folder(path.parent)
+
+
+def make_folder(path: Path, security: bytes | None = None) -> bool:
+    """Make a folder with a descriptor; False where the file system has none.
+
+    Cut: no folder, or an empty one that still lets everyone in.
+    """
+    path.mkdir(mode=0o700)
+    if security is not None:
+        return protect(path, security)
+    _sync_folder(path.parent)
+    return False
+
+
+def protect(folder: Path, security: bytes) -> bool:
+    """Set an existing folder's descriptor; False where the file system has none."""
+    done = ntfs_metadata.set_security(folder, security)
+    _sync_folder(folder)
+    _sync_folder(folder.parent)
+    return done
+
+
+def stamp(path: Path, metadata: Metadata, *, times: bool) -> None:
+    """Give a file the descriptor, attributes and times (else only its creation time) of another.
+
+    Cut: some of them are set.
+    """
+    ntfs_metadata.write(path, metadata, times=times)
+    _sync_file(path)
+
+
+def name_short(path: Path, name: bytes) -> None:
+    """Set the 8.3 name. Raises FileExistsError when another file has it. Cut: set or not."""
+    ntfs_metadata.set_short_name(path, name)
+    _sync_file(path)
+    _sync_folder(path.parent)
+
+
+def _create(path: Path, chunks: Iterable[bytes], security: bytes | None) -> None:
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        if security is not None:
+            ntfs_metadata.set_security(path, security)
+        for chunk in chunks:
+            _write_all(descriptor, chunk)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def _hashed(chunks: Iterator[bytes], note: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        note(chunk)
+        yield chunk
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _sync_file(path: Path) -> None:
+    _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def _sync_folder(path: Path) -> None:
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

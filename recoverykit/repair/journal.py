@@ -1,0 +1,377 @@
+"""The journal of a transaction: `<volume>/RecoveryKit/<id>/journal.jsonl`, JSON lines, append-only.
+
+Each line carries a `chain`: the sha256 of the chain before it and of its own canonical JSON. A torn
+line at the end is an entry that never happened, and whoever goes on writing starts a line of his
+own after it; a line that is whole but breaks the chain was altered, and the journal is refused.
+
+Beside it: `NNNN.before` (copies of what was changed), `quarantine/` (files moved away, under their
+names), `plan.json`, `report.json`. The journal of a transaction that was taken back is renamed to
+`journal.undone`, last of all. Paths in a journal are relative to the volume; one that would lead
+out of it, or through a link, refuses the journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from recoverykit import durable
+from recoverykit.errors import FormatError, TargetRefusedError
+from recoverykit.host import ntfs_metadata
+from recoverykit.host.ntfs_metadata import Metadata
+from recoverykit.model import SetValue, TransactionInfo
+
+HOME = "RecoveryKit"
+QUARANTINE = "quarantine"
+OPEN, CLOSED = "journal.jsonl", "journal.undone"
+VERSION = 1
+
+_MAX_SIZE = 16 << 20
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')
+_IMAGE = re.compile(r"\d{4}\.before")
+
+
+# --- values -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One change that was about to be made, with all that undoing it needs."""
+
+    number: int
+    target: str
+    before: str  # sha256
+    after: str  # sha256; of a moved file the same
+    image: str  # "0000.before"
+    metadata: Metadata
+    moved_to: str = ""  # "" for a replaced file
+    values: tuple[SetValue, ...] = ()  # what the replacement changed, where it is a hive
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What a journal says, in the order it was said."""
+
+    begin: Mapping[str, Any]
+    intents: tuple[Intent, ...] = ()  # of apply
+    undoing: tuple[Intent, ...] = ()  # of undo: hives rewritten value by value
+    done: frozenset[int] = frozenset()
+    committed: bool = False
+    undo_begun: bool = False
+    last_chain: str = ""
+    torn: bool = False  # the file does not end with a whole line
+
+    @property
+    def next_number(self) -> int:
+        return len(self.intents) + len(self.undoing)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A transaction's folder. Holds nothing in memory: the disk is asked anew each time."""
+
+    mount: Path
+    id: str
+
+    @property
+    def folder(self) -> Path:
+        return self.mount / HOME / self.id
+
+    @property
+    def relative(self) -> str:
+        return f"{HOME}/{self.id}"
+
+    @property
+    def closed(self) -> bool:
+        # While ntfs-3g renames, both names may stand: the new one says the renaming was begun.
+        return (self.folder / CLOSED).exists()
+
+    def append(self, event: str, **fields: object) -> None:
+        """Say something durably. Raises OSError."""
+        entries = self.read()
+        line = _line(entries.last_chain, {"event": event, **fields})
+        durable.append(self.folder / OPEN, b"\n" + line if entries.torn else line)
+
+    def read(self) -> Entries:
+        """Raises FormatError for a journal that was altered; OSError where it cannot be read."""
+        return _read(self.folder / (CLOSED if self.closed else OPEN))
+
+    def close_as_undone(self) -> None:
+        durable.move(self.folder / OPEN, self.folder / CLOSED)
+
+
+# --- making and finding -------------------------------------------------------------------
+
+
+def create(mount: Path, identity: str, begin: Mapping[str, object]) -> Journal:
+    """A new transaction folder, protected before anything is in it, and its first line.
+
+    Raises TargetRefusedError for a RecoveryKit folder that is not ours, OSError from the disk.
+    """
+    protected = _home(mount)
+    journal = Journal(mount, identity)
+    durable.make_folder(journal.folder, ntfs_metadata.PRIVATE_FOLDER)
+    durable.make_folder(journal.folder / QUARANTINE, ntfs_metadata.PRIVATE_FOLDER)
+    fields = {"event": "begin", "version": VERSION, "id": identity, "protected": protected, **begin}
+    durable.write(journal.folder / OPEN, _line("", fields), ntfs_metadata.PRIVATE_FILE)
+    return journal
+
+
+def _home(mount: Path) -> bool:
+    """Make or check the RecoveryKit folder; False where the file system protects nothing."""
+    home = mount / HOME
+    if not os.path.lexists(home):
+        return durable.make_folder(home, ntfs_metadata.PRIVATE_FOLDER)
+    if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
+        # Empty: perhaps of a run that was cut before it could protect it. Nothing is planted in it.
+        return durable.protect(home, ntfs_metadata.PRIVATE_FOLDER)
+    require_ours(home)
+    return ntfs_metadata.security(home) is not None
+
+
+def require_ours(folder: Path) -> None:
+    """Raises TargetRefusedError if others than SYSTEM and Administrators can fill a folder."""
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise TargetRefusedError(f"{folder} is a link or a file, not a folder of recoverykit")
+    descriptor = ntfs_metadata.security(folder)
+    if descriptor is not None and not ntfs_metadata.is_private(descriptor):
+        raise TargetRefusedError(
+            f"{folder} belongs to, or can be written by, others than SYSTEM and Administrators",
+            hint="It was not made by recoverykit. Look into it, then rename it and try again.",
+        )
+
+
+def find(mount: Path) -> tuple[Journal, ...]:
+    """Every transaction on a volume, oldest first; a folder whose first line was never written
+    is none. Raises OSError and TargetRefusedError (a folder that is not ours)."""
+    home = mount / HOME
+    if not os.path.lexists(home):
+        return ()
+    if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
+        return ()
+    require_ours(home)
+    found = [
+        Journal(mount, path.name) for path in sorted(home.iterdir()) if _ID.fullmatch(path.name)
+    ]
+    return tuple(journal for journal in found if _begun(journal))
+
+
+def _begun(journal: Journal) -> bool:
+    require_ours(journal.folder)
+    for path in (journal.folder / OPEN, journal.folder / CLOSED):
+        if path.is_file():
+            with path.open("rb") as stream:
+                return b"\n" in stream.read(_MAX_SIZE)
+    return False
+
+
+def info(journal: Journal) -> TransactionInfo:
+    """One line of the history. Raises FormatError, OSError."""
+    entries = journal.read()
+    started = entries.begin.get("started")
+    if journal.closed:
+        state = "undone"
+    elif entries.committed and not entries.undo_begun:
+        state = "committed"
+    else:
+        state = "abandoned"
+    return TransactionInfo(
+        id=journal.id,
+        state=state,
+        started=datetime.fromisoformat(started) if isinstance(started, str) else None,
+        summary=str(entries.begin.get("summary", "")),
+        folder=journal.relative,
+        changed=tuple(intent.target for intent in entries.intents),
+    )
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def _line(chain: str, fields: Mapping[str, object]) -> bytes:
+    body = _canonical(fields)
+    return _canonical({**fields, "chain": _link(chain, body)}) + b"\n"
+
+
+def _link(chain: str, body: bytes) -> str:
+    return hashlib.sha256(chain.encode() + body).hexdigest()
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _read(path: Path) -> Entries:
+    where = f"journal {path}"
+    if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > _MAX_SIZE:
+        raise FormatError(where, 0, "not a regular file of a plausible size")
+    *lines, rest = path.read_bytes().split(b"\n")
+    events, chain, offset = [], "", 0
+    for line in lines:
+        fields = _parse(line)  # None: torn; its writer saw that too if the chain goes on after it
+        if fields is not None:
+            if not _follows(chain, fields):
+                raise FormatError(where, offset, "the chain of entries is broken")
+            chain = str(fields["chain"])
+            events.append((offset, fields))
+        offset += len(line) + 1
+    last = _parse(rest)
+    if last is not None and _follows(chain, last):  # only its line end is missing
+        chain = str(last["chain"])
+        events.append((offset, last))
+    return _entries(events, where, chain, torn=bool(rest))
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _follows(chain: str, fields: Mapping[str, Any]) -> bool:
+    said = {name: value for name, value in fields.items() if name != "chain"}
+    return bool(fields.get("chain") == _link(chain, _canonical(said)))
+
+
+def _entries(
+    events: Sequence[tuple[int, dict[str, Any]]], where: str, chain: str, *, torn: bool
+) -> Entries:
+    said: dict[str, list[Any]] = {name: [] for name in _MEANINGS}
+    for offset, fields in events:
+        try:
+            name = fields["event"]
+            said[name].append(_MEANINGS[name](fields))
+            _require((name == "begin") == (offset == 0))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise FormatError(where, offset, "an entry that makes no sense") from exc
+    if not said["begin"]:
+        raise FormatError(where, 0, "no first entry")
+    return Entries(
+        begin=said["begin"][0],
+        intents=tuple(said["intent"]),
+        undoing=tuple(said["undo-intent"]),
+        done=frozenset(said["done"]),
+        committed=bool(said["commit"]),
+        undo_begun=bool(said["undo"]),
+        last_chain=chain,
+        torn=torn,
+    )
+
+
+def _require(condition: object) -> None:
+    if not condition:
+        raise ValueError
+
+
+def _intent(fields: Mapping[str, Any]) -> Intent:
+    values = tuple(
+        SetValue(
+            fields["target"],
+            str(value["key"]),
+            str(value["name"]),
+            int(value["type"]),
+            bytes.fromhex(value["before"]),
+            bytes.fromhex(value["after"]),
+        )
+        for value in fields["values"]
+    )
+    kept = {
+        name: None if fields["metadata"][name] is None else bytes.fromhex(fields["metadata"][name])
+        for name in ("security", "attributes", "times", "short_name")
+    }
+    intent = Intent(
+        int(fields["number"]),
+        str(fields["target"]),
+        str(fields["before"]),
+        str(fields["after"]),
+        str(fields["image"]),
+        Metadata(**kept, modified=int(fields["metadata"]["modified"])),
+        str(fields["moved_to"]),
+        values,
+    )
+    _require(_HASH.fullmatch(intent.before) and _HASH.fullmatch(intent.after))
+    _require(_IMAGE.fullmatch(intent.image))
+    return intent
+
+
+def describe(intent: Intent) -> dict[str, object]:
+    """The fields of an intent's line; `_intent` reads them back."""
+    kept = intent.metadata
+    return {
+        "number": intent.number,
+        "target": intent.target,
+        "before": intent.before,
+        "after": intent.after,
+        "image": intent.image,
+        "moved_to": intent.moved_to,
+        "metadata": {
+            "security": _hex(kept.security),
+            "attributes": _hex(kept.attributes),
+            "times": _hex(kept.times),
+            "short_name": _hex(kept.short_name),
+            "modified": kept.modified,
+        },
+        "values": [
+            {
+                "key": value.key,
+                "name": value.name,
+                "type": value.type,
+                "before": value.before.hex(),
+                "after": value.after.hex(),
+            }
+            for value in intent.values
+        ],
+    }
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
+def _begin(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    _require(fields["version"] == VERSION)
+    return fields
+
+
+_MEANINGS: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "begin": _begin,
+    "intent": _intent,
+    "done": lambda fields: int(fields["number"]),
+    "commit": dict,
+    "undo": dict,
+    "undo-intent": _intent,
+}
+
+
+# --- paths --------------------------------------------------------------------------------
+
+
+def locate(mount: Path, relative: str) -> Path:
+    """The file a journal or plan names. Raises TargetRefusedError if it could be outside.
+
+    Every folder on the way must be a folder, not a link (ntfs-3g shows reparse points as links).
+    """
+    parts = relative.split("/")
+    if any(part in ("", ".", "..") or _FORBIDDEN.search(part) for part in parts):
+        raise TargetRefusedError(f"the path {relative!r} does not stay on the volume")
+    path = mount
+    for part in parts[:-1]:
+        path /= part
+        if os.path.lexists(path) and not stat.S_ISDIR(path.lstat().st_mode):
+            raise TargetRefusedError(f"{path} is a link or a file where a folder is expected")
+    path /= parts[-1]
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise TargetRefusedError(f"{path} is a link or a folder where a file is expected")
+    return path

@@ -1,0 +1,293 @@
+"""Take a transaction back: committed, abandoned, or an undo that was itself interrupted.
+
+Never a blind copy back. A replaced file gets its before-image only if it still is what we left
+(its hash is in the journal). If Windows has run since, a hive is undone value by value, each only
+where the value still is ours. A moved file goes back only where nothing else stands. All of this is
+decided before anything is changed: one conflict, and the whole undo is refused with what it found.
+
+Newest change first, so that every state in between is one the repair itself passed through: a
+driver's file is back before its service is enabled. For the same reason undo stops at the first
+failure instead of trying the rest. Restoring twice is harmless, so undo may be interrupted and
+called again; the journal is closed last.
+
+What a cut leaves behind in the middle of an operation (see `durable`) is mended on the way: a
+missing target comes back from the newest before-image, stages and names ntfs-3g left are removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recoverykit import durable
+from recoverykit.errors import (
+    FormatError,
+    NoCulpritError,
+    RecoveryKitError,
+    RollbackError,
+    TargetRefusedError,
+)
+from recoverykit.host import lock, ntfs_metadata
+from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
+from recoverykit.model import TransactionInfo
+from recoverykit.repair import hives, journal
+from recoverykit.repair.actions import put, sha256, stage
+from recoverykit.repair.journal import Intent, Journal, describe, locate
+from recoverykit.repair.plan import file_state
+
+_ASIDE = re.compile(r"\.ntfs-3g-\d{10}")  # what ntfs-3g calls the old file while it renames
+
+
+def undo(mount: Path, transaction_id: str | None = None) -> TransactionInfo:
+    """Take back the named transaction, or the newest that is not undone.
+
+    Raises NoCulpritError if there is none; TargetRefusedError with nothing changed where something
+    else stands in the way; RollbackError where it had to stop in the middle.
+    """
+    with lock.exclusive(mount):
+        found = _choose(mount, transaction_id)
+        take_back(found)
+        return journal.info(found)
+
+
+def _choose(mount: Path, transaction_id: str | None) -> Journal:
+    known = [found for found in journal.find(mount) if not found.closed]
+    wanted = [found for found in known if transaction_id in (None, found.id)]
+    if not wanted:
+        what = f"transaction {transaction_id}" if transaction_id else "repair of ours"
+        raise NoCulpritError(
+            f"there is no {what} on this volume that could be undone",
+            hint="recoverykit history lists what was done here.",
+        )
+    return wanted[-1]
+
+
+def take_back(transaction: Journal) -> None:
+    """Undo one transaction; the caller holds the volume's lock. Raises as `undo` does."""
+    entries = transaction.read()
+    found = [
+        text for intent in reversed(entries.intents) for text in _conflicts(transaction, intent)
+    ]
+    if found:
+        raise TargetRefusedError(
+            f"transaction {transaction.id} cannot be undone: {'; '.join(found)}",
+            hint="Nothing was changed. Settle this by hand, then try again.",
+        )
+    if not entries.undo_begun:
+        transaction.append("undo", when=datetime.now(UTC).isoformat(timespec="seconds"))
+    restored: list[str] = []
+    try:
+        for intent in reversed(entries.intents):
+            _restore(transaction, intent)
+            restored.append(intent.target)
+        transaction.close_as_undone()
+    except (OSError, RecoveryKitError) as exc:
+        raise RollbackError(_state(transaction, entries.intents, restored, exc)) from exc
+
+
+def _state(
+    transaction: Journal, intents: tuple[Intent, ...], restored: list[str], exc: Exception
+) -> str:
+    left = [intent.target for intent in intents if intent.target not in restored]
+    return (
+        f"undoing transaction {transaction.id} stopped: {exc}. "
+        f"Restored: {', '.join(restored) or 'nothing'}. "
+        f"Not restored: {', '.join(left) or 'nothing'}. "
+        f"The originals are in {transaction.relative}; undo can be started again"
+    )
+
+
+# --- what stands in the way ---------------------------------------------------------------
+
+
+def _conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
+    target = locate(transaction.mount, intent.target)
+    if not target.parent.is_dir():
+        yield f"the folder of {intent.target} is gone"
+    elif intent.moved_to:
+        yield from _moved_conflicts(transaction, intent)
+    else:
+        yield from _replaced_conflicts(transaction, intent, target)
+
+
+def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
+    _require_quarantine(transaction, intent)
+    standing = file_state(transaction.mount, intent.target).sha256
+    if standing == intent.before:
+        return
+    if standing:
+        yield f"another file stands at {intent.target} now"
+    if not _kept(transaction, intent):
+        yield f"neither {intent.moved_to} nor its copy is intact any more"
+
+
+def _replaced_conflicts(transaction: Journal, intent: Intent, target: Path) -> Iterator[str]:
+    standing = file_state(transaction.mount, intent.target).sha256
+    if standing == intent.before:
+        return
+    if not standing:
+        newest = _newest(transaction, intent)
+        if _image(transaction, newest) is None:
+            yield f"{intent.target} is missing, and the copy {newest.image} is not intact any more"
+    elif standing == intent.after:
+        if _image(transaction, intent) is None:
+            yield f"the copy {intent.image} of {intent.target} is not intact any more"
+    else:
+        yield from _value_conflicts(intent, target)
+
+
+def _value_conflicts(intent: Intent, target: Path) -> Iterator[str]:
+    """The hive was written since: whose is each value now?"""
+    try:
+        loaded, _ = hives.load(target)
+    except FormatError as exc:
+        yield f"{intent.target} was written since the repair and cannot be read: {exc}"
+        return
+    for value in intent.values:
+        now = hives.current(loaded, value)
+        if now not in (value.before, value.after):
+            said = "is gone" if now is None else f"is {_text(now)} now"
+            yield f"{value.key}\\{value.name} {said} (the repair had set {_text(value.after)})"
+    if not intent.values:
+        yield f"{intent.target} was changed since the repair"
+
+
+def _text(data: bytes) -> str:
+    return str(int.from_bytes(data, "little")) if len(data) == 4 else data.hex()
+
+
+# --- restoring ----------------------------------------------------------------------------
+
+
+def _restore(transaction: Journal, intent: Intent) -> None:
+    target = locate(transaction.mount, intent.target)
+    if intent.moved_to:
+        _move_back(transaction, intent, target)
+    else:
+        _put_back(transaction, intent, target)
+
+
+def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
+    kept = locate(transaction.mount, intent.moved_to)
+    _clear(stage(transaction, target))
+    if file_state(transaction.mount, intent.target).sha256 == intent.before:
+        if kept.exists():  # a rename was cut between its two halves: two names, one file
+            durable.remove(kept)
+    elif file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
+        durable.move(kept, target)
+    else:  # somebody emptied the quarantine; our copy is left
+        durable.copy(transaction.folder / intent.image, stage(transaction, target), PRIVATE_FILE)
+        durable.move(stage(transaction, target), target)
+    _finish(target, intent.metadata)
+
+
+def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
+    _clear(stage(transaction, target))
+    newest = _newest(transaction, intent)
+    if not target.exists():
+        _put_image(transaction, newest, target)
+    _clear_aside(transaction, target)
+    standing = file_state(transaction.mount, intent.target).sha256
+    if standing == intent.after:
+        _put_image(transaction, intent, target)
+    elif standing != intent.before:
+        _undo_values(transaction, intent, target)
+        intent = newest
+    _finish(target, intent.metadata)
+
+
+def _put_image(transaction: Journal, intent: Intent, target: Path) -> None:
+    staged = stage(transaction, target)
+    security = intent.metadata.security
+    if durable.copy(transaction.folder / intent.image, staged, security) != intent.before:
+        raise RecoveryKitError(f"the copy {intent.image} of {intent.target} is damaged")
+    put(transaction, target, intent.metadata, times=True)
+
+
+def _undo_values(transaction: Journal, intent: Intent, target: Path) -> None:
+    """Windows, or another repair, has written the hive since: take back our values only."""
+    loaded, recovery = hives.load(target)
+    ours = [value for value in intent.values if hives.current(loaded, value) == value.after]
+    if not ours:
+        return
+    content = hives.changed(recovery, hives.inverse(ours), datetime.now(UTC))
+    number = transaction.read().next_number
+    image = transaction.folder / f"{number:04}.before"
+    _clear(image)  # of an undo that was cut before it could say so
+    again = Intent(
+        number=number,
+        target=intent.target,
+        before=durable.copy(target, image, PRIVATE_FILE),
+        after=sha256(content),
+        image=image.name,
+        metadata=ntfs_metadata.read(target),
+        values=hives.inverse(ours),
+    )
+    transaction.append("undo-intent", **describe(again))
+    durable.write(stage(transaction, target), content, again.metadata.security)
+    put(transaction, target, again.metadata, times=False)
+    transaction.append("done", number=number)
+
+
+def _finish(target: Path, wanted: Metadata) -> None:
+    """What a rename does not bring along, or a cut kept from being set."""
+    now = ntfs_metadata.read(target)
+    if (now.security, now.attributes) != (wanted.security, wanted.attributes):
+        durable.stamp(target, wanted, times=True)
+    if wanted.short_name is not None and now.short_name != wanted.short_name:
+        with suppress(FileExistsError):  # taken since, by a file that is not ours to rename
+            durable.name_short(target, wanted.short_name)
+
+
+# --- what there is to restore from --------------------------------------------------------
+
+
+def _newest(transaction: Journal, intent: Intent) -> Intent:
+    """The last change to a file that was about to be made, by the repair or by an undo."""
+    entries = transaction.read()
+    same = [one for one in (*entries.intents, *entries.undoing) if one.target == intent.target]
+    return max(same, key=lambda one: one.number)
+
+
+def _image(transaction: Journal, intent: Intent) -> Path | None:
+    """The before-image, if it still is what the journal says."""
+    state = file_state(transaction.mount, f"{transaction.relative}/{intent.image}")
+    return transaction.folder / intent.image if state.sha256 == intent.before else None
+
+
+def _kept(transaction: Journal, intent: Intent) -> Path | None:
+    if file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
+        return transaction.mount / intent.moved_to
+    return _image(transaction, intent)
+
+
+def _require_quarantine(transaction: Journal, intent: Intent) -> None:
+    locate(transaction.mount, intent.moved_to)
+    if intent.moved_to.rpartition("/")[0] != f"{transaction.relative}/{journal.QUARANTINE}":
+        raise TargetRefusedError(
+            f"the journal of {transaction.id} names {intent.moved_to} as its quarantine"
+        )
+
+
+def _clear(path: Path) -> None:
+    if path.exists():
+        durable.remove(path)
+
+
+def _clear_aside(transaction: Journal, target: Path) -> None:
+    """Remove the name under which ntfs-3g kept the old file, if it holds one of our states."""
+    entries = transaction.read()
+    ours = {
+        digest
+        for intent in (*entries.intents, *entries.undoing)
+        if transaction.mount / intent.target == target
+        for digest in (intent.before, intent.after)
+    }
+    for path in sorted(target.parent.iterdir()):
+        if path.name.startswith(target.name) and _ASIDE.fullmatch(path.name[len(target.name) :]):
+            relative = path.relative_to(transaction.mount).as_posix()
+            if file_state(transaction.mount, relative).sha256 in ours:
+                durable.remove(path)

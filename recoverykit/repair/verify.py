@@ -1,0 +1,112 @@
+"""After applying, from the disk again: what was planned has changed, and nothing else.
+
+Read anew: the hives (parsed, clean, and logically different in exactly the planned values), the
+quarantined files, the plan's other files, and the listing of every folder that was touched. Not
+read: the rest of the volume, which no operation of ours names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from recoverykit.errors import FormatError
+from recoverykit.formats.hive import Hive
+from recoverykit.host import ntfs_metadata
+from recoverykit.model import Plan
+from recoverykit.repair import hives
+from recoverykit.repair.actions import Change
+from recoverykit.repair.journal import HOME, Intent, Journal
+from recoverykit.repair.plan import file_state
+
+Listing = Mapping[str, tuple[int, int, int]]  # name -> (mode, size, ns of last modification)
+
+
+def look(mount: Path, changes: Sequence[Change]) -> dict[str, Listing]:
+    """What stands in every folder that will be touched, and in the root."""
+    folders = {change.target.rpartition("/")[0] for change in changes} | {""}
+    return {folder: _list(mount / folder) for folder in sorted(folders)}
+
+
+def _list(folder: Path) -> Listing:
+    entries = {path.name: path.lstat() for path in folder.iterdir()}
+    return {
+        name: (status.st_mode, status.st_size, status.st_mtime_ns)
+        for name, status in entries.items()
+    }
+
+
+def problems(
+    journal: Journal, plan: Plan, changes: Sequence[Change], before: Mapping[str, Listing]
+) -> tuple[str, ...]:
+    """One sentence for everything that is not as planned. Raises OSError, FormatError."""
+    intents = {intent.target: intent for intent in journal.read().intents}
+    found: list[str] = []
+    for change in changes:
+        intent = intents.get(change.target)
+        if intent is None:
+            found.append(f"{change.target} was not changed")
+        elif intent.moved_to:
+            found += _moved(journal.mount, intent)
+        else:
+            found += _replaced(journal.mount, change, intent)
+    found += _untouched(journal.mount, plan, changes)
+    found += _strangers(journal.mount, changes, before)
+    return tuple(found)
+
+
+def _moved(mount: Path, intent: Intent) -> Iterator[str]:
+    if (mount / intent.target).exists():
+        yield f"{intent.target} still stands in its old place"
+    if file_state(mount, intent.moved_to).sha256 != intent.before:
+        yield f"{intent.moved_to} does not hold the quarantined file"
+
+
+def _replaced(mount: Path, change: Change, intent: Intent) -> Iterator[str]:
+    path = mount / change.target
+    if file_state(mount, change.target).sha256 != intent.after:
+        yield f"{change.target} does not hold what was written"
+        return
+    kept, now = intent.metadata, ntfs_metadata.read(path)
+    if (kept.security, kept.attributes, kept.short_name) != (
+        now.security,
+        now.attributes,
+        now.short_name,
+    ):
+        yield f"{change.target} lost its security descriptor, attributes or short name"
+    try:
+        _, recovery = hives.load(path)
+        if recovery.dirty or not Hive(recovery.data).base.clean:
+            yield f"{change.target} is not clean"
+        planned = {
+            (value.key.casefold(), value.name.casefold(), value.before, value.after)
+            for value in change.values
+        }
+        if hives.differences(change.original, bytes(recovery.data)) != planned:
+            yield f"{change.target} differs in other values than planned"
+    except FormatError as exc:
+        yield f"{change.target} cannot be read any more: {exc}"
+
+
+def _untouched(mount: Path, plan: Plan, changes: Sequence[Change]) -> Iterator[str]:
+    touched = {change.target for change in changes}
+    for state in plan.preconditions:
+        if state.path not in touched and file_state(mount, state.path) != state:
+            yield f"{state.path} changed, which was not planned"
+
+
+def _strangers(
+    mount: Path, changes: Sequence[Change], before: Mapping[str, Listing]
+) -> Iterator[str]:
+    moved = {change.target for change in changes if change.content is None}
+    replaced = {change.target for change in changes} - moved
+    for folder, old in before.items():
+        new = _list(mount / folder)
+        for name in sorted(old.keys() | new.keys()):
+            path = f"{folder}/{name}" if folder else name
+            parent = any(change.target.startswith(f"{path}/") for change in changes)
+            if path in replaced or parent or path == HOME:
+                continue
+            expected = None if path in moved else old.get(name)
+            if new.get(name) != expected:
+                yield f"{path} changed, which was not planned"
