@@ -1,0 +1,156 @@
+"""Is this NTFS volume safe to write to, and if its journal is unclean, make it so.
+
+Three states that are often confused are told apart by reading the volume's own bytes: the dirty
+flag (Windows wants chkdsk), an unclean $LogFile (a crash: the normal case here), hibernation. An
+unclean journal is replayed with ntfsrecover(8): rehearsed first, then done, then read again. What
+it cannot replay is left alone: ntfs-3g's own way, emptying the journal unread, is never used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from recoverykit.errors import FormatError, TargetRefusedError
+from recoverykit.formats import ntfs_log, ntfs_volume
+from recoverykit.formats.extent import Read
+from recoverykit.formats.ntfs_volume import NtfsVolume
+from recoverykit.host import blocks, loops, process
+from recoverykit.model import FileSystem, LogPolicy, NtfsState, Volume
+
+_DIRTY = 0x0001  # VOLUME_IS_DIRTY
+_RESUMABLE = (b"hibr", b"rstr")  # "wake" and zeros mean: already resumed
+_REPLAY_TIMEOUT = 600.0
+_CHKDSK = "start Windows' own recovery (or another Windows) and run: chkdsk /f"
+_SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0), or turn off Fast Startup"
+
+
+def state(volume: Volume) -> NtfsState:
+    """Read the three states from the volume's bytes; raises FormatError where it is damaged."""
+    with blocks.reader(volume.path) as (read, size):
+        end = volume.offset + (volume.size or size)
+
+        def inside(offset: int, length: int) -> bytes:
+            return read(volume.offset + offset, min(length, end - volume.offset - offset))
+
+        return judge(inside)
+
+
+def judge(read: Read) -> NtfsState:
+    """The state of the NTFS volume behind `read` (offsets from its start)."""
+    ntfs = NtfsVolume.open(read)
+    information = ntfs_volume.stream(ntfs, ntfs_volume.VOLUME, ntfs_volume.VOLUME_INFORMATION)
+    log = ntfs_volume.stream(ntfs, ntfs_volume.LOG_FILE)
+    if information is None or len(information.resident) < 12:
+        raise FormatError("$Volume", 0, "no volume information")
+    if log is None:
+        raise FormatError("$LogFile", 0, "no data")
+    return NtfsState(
+        dirty=bool(int.from_bytes(information.resident[10:12], "little") & _DIRTY),
+        log_unclean=not _log(ntfs, log).clean,
+        hibernated=_hibernated(ntfs),
+    )
+
+
+def _log(ntfs: NtfsVolume, log: ntfs_volume.Stream) -> ntfs_log.LogState:
+    def inside(offset: int, length: int) -> bytes:
+        return ntfs_volume.contents(ntfs, log, offset, length)
+
+    return ntfs_log.parse(inside, log.size)
+
+
+def _hibernated(ntfs: NtfsVolume) -> bool:
+    """Whether hiberfil.sys holds an image; one too short to tell counts, as for ntfs-3g."""
+    number = ntfs_volume.find_in_root(ntfs, "hiberfil.sys")
+    if number is None:
+        return False
+    image = ntfs_volume.stream(ntfs, number)
+    if image is None or image.size < 4096:
+        return True
+    return ntfs_volume.contents(ntfs, image, 0, 4).lower() in _RESUMABLE
+
+
+# --- making it ready ----------------------------------------------------------------------
+
+
+def make_ready(
+    volume: Volume, *, policy: LogPolicy, ask: Callable[[str], bool] | None
+) -> tuple[str, ...]:
+    """The gate before any write: sentences about what was done, or TargetRefusedError (exit 5).
+
+    A folder somebody else has mounted, and FAT, pass: there is no journal for us to judge.
+    """
+    if volume.disk is None or volume.filesystem is not FileSystem.NTFS:
+        return ()
+    if volume.refusal:
+        raise TargetRefusedError(volume.refusal)
+    loops.refuse_read_only(volume)
+    found = state(volume)
+    if found.hibernated:
+        raise TargetRefusedError(
+            f"Windows is hibernated on {volume.name} (or Fast Startup is on): "
+            "what we changed would be lost or destroy data when it resumes.",
+            hint=_SHUT_DOWN,
+        )
+    notes: tuple[str, ...] = ()
+    if found.log_unclean:
+        _permit(volume, policy, ask)
+        notes = replay_log(volume)
+    if found.dirty:
+        notes += (f"{volume.name} is marked dirty: Windows will run chkdsk when it starts.",)
+    return notes
+
+
+def _permit(volume: Volume, policy: LogPolicy, ask: Callable[[str], bool] | None) -> None:
+    """Return when the journal may be replayed."""
+    question = (
+        f"The journal of {volume.name} holds changes that a crash interrupted. "
+        "Replay them now, as Windows would at its next start?"
+    )
+    if policy is LogPolicy.REPLAY:
+        return
+    if policy is LogPolicy.ASK and ask is not None and ask(question):
+        return
+    raise TargetRefusedError(
+        f"The journal ($LogFile) of {volume.name} was not closed: Windows crashed or lost power.",
+        hint="allow its replay (ntfs_log = replay), or start Windows once",
+    )
+
+
+def replay_log(volume: Volume) -> tuple[str, ...]:
+    """Replay an unclean $LogFile; sentences of what was done.
+
+    Raises TargetRefusedError when the rehearsal is not perfect (nothing was written then), or when
+    the journal is not clean afterwards.
+    """
+    before = state(volume)
+    if not before.log_unclean:
+        return ()
+    if before.hibernated:
+        raise TargetRefusedError(f"Windows is hibernated on {volume.name}.", hint=_SHUT_DOWN)
+    with loops.device(volume) as device:
+        rehearsed = _recover(volume, device, "--no-action", "--sync")
+    with loops.device(volume, writable=True) as device:
+        played = _recover(volume, device, "--sync")
+    if state(volume).log_unclean or played != rehearsed:
+        raise TargetRefusedError(
+            f"The journal of {volume.name} is still not clean after its replay.", hint=_CHKDSK
+        )
+    return (
+        f"The journal of {volume.name} was replayed: {played} interrupted changes were completed.",
+    )
+
+
+def _recover(volume: Volume, device: Path, *options: str) -> int:
+    """Run ntfsrecover; the number of actions it played (or would play)."""
+    done = process.run(["ntfsrecover", *options, device], timeout=_REPLAY_TIMEOUT)
+    said = f"{done.stdout}\n{done.stderr}"
+    success = re.search(r"successful after playing (\d+) actions", said)
+    trouble = [line for line in said.splitlines() if line.startswith("**")]
+    if done.returncode or trouble or not success:
+        reason = trouble[0].strip("* ") if trouble else done.complaint
+        raise TargetRefusedError(
+            f"The journal of {volume.name} cannot be replayed safely: {reason}.", hint=_CHKDSK
+        )
+    return int(success.group(1))
