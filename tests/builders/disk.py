@@ -177,8 +177,6 @@ def tools_present() -> bool:
 
 
 def _run(*argv: str, stdin: str = "") -> str:
-    done = subprocess.run(
-        argv, input=stdin or None, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(argv, input=stdin or None, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -19,7 +19,9 @@ _BIN = 4096
 Entry = int | str | bytes | list[str] | tuple[int, bytes]
 
 
-def change(key: str, values: Mapping[str, Entry], written: datetime | None = None) -> dict[str, Any]:
+def change(
+    key: str, values: Mapping[str, Entry], written: datetime | None = None
+) -> dict[str, Any]:
     """One change for `registry.edit`: int DWORD, str SZ, list MULTI_SZ, bytes BINARY."""
     made: dict[str, Any] = {
         "key": key,

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hivex
+import hivex  # type: ignore[import-not-found]  # Debian's python3-hivex: not in our venv
 
 DWORD = 4
 
@@ -48,9 +48,7 @@ def services(hive: Any) -> dict[str, Any]:
         values = {name: _plain(*entry) for name, entry in _values(hive, node).items()}
         if values.get("Type") in (1, 2, 8):
             wanted = ("Type", "Start", "Group", "ImagePath")
-            found.append(
-                {"Name": hive.node_name(node), **{key: values.get(key) for key in wanted}}
-            )
+            found.append({"Name": hive.node_name(node), **{key: values.get(key) for key in wanted}})
     zone = _find(hive, _control_set(hive) + "\\Control\\TimeZoneInformation")
     order = _find(hive, _control_set(hive) + "\\Control\\ServiceGroupOrder")
     bias = 0 if zone is None else _plain(*_values(hive, zone)["ActiveTimeBias"])

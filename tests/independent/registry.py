@@ -46,7 +46,7 @@ def edit(hive: Path, changes: Sequence[dict[str, Any]]) -> None:
 def changed_values(
     before: dict[str, Key], after: dict[str, Key]
 ) -> dict[str, tuple[Value | None, Value | None]]:
-    """"key\\name" -> (before, after) of every value that differs, appeared or vanished."""
+    """ "key\\name" -> (before, after) of every value that differs, appeared or vanished."""
     flat_before, flat_after = _flat(before), _flat(after)
     return {
         name: (flat_before.get(name), flat_after.get(name))
