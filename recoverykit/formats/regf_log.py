@@ -12,19 +12,18 @@ primary file"); and the result must be a sound chain of bins.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.binary import Buffer, as_image
-from recoverykit.formats.marvin32 import marvin32
+from recoverykit.formats.log_entry import Chain, Log, UnusableLogError, entries, read_chain, replay
 from recoverykit.formats.regf import (
     BASE_BLOCK_SIZE,
     LOG_NEW,
     LOG_OLD,
     LOG_OLD_2000,
-    PAGE,
     PRIMARY,
     SECTOR,
     BaseBlock,
@@ -32,7 +31,6 @@ from recoverykit.formats.regf import (
     seal,
 )
 
-_ENTRY = struct.Struct("<4sIIIIIQQ")  # HvLE, size, flags, sequence, bins size, pages, two hashes
 _HALF = 0x8000_0000  # sequence numbers wrap: a difference of half the range or more is negative
 
 
@@ -48,27 +46,6 @@ class Recovery:
     sequence: int  # the highest sequence number in hive and logs; a save must go beyond it
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
-    name: str
-    data: bytes
-    base: BaseBlock
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    offset: int  # in the log
-    size: int
-    sequence: int
-    flags: int
-    bins_size: int
-    pages: int
-
-
-class _Refused(Exception):  # noqa: N818 - carries a sentence to the report, never leaves this module
-    pass
-
-
 def recover(primary: Buffer, logs: Sequence[tuple[str, Buffer]]) -> Recovery:
     """Make a dirty hive whole; a clean one is returned as it is, its logs ignored as Windows does.
 
@@ -79,7 +56,9 @@ def recover(primary: Buffer, logs: Sequence[tuple[str, Buffer]]) -> Recovery:
     valid, refused = _valid(logs)
     sequence = _highest(base, valid)
     if base is not None and base.clean:
-        return Recovery(primary, False, False, (), (), sequence)  # noqa: FBT003 - fields in order
+        return Recovery(
+            primary, recovered=False, dirty=False, applied=(), refused=(), sequence=sequence
+        )
     fitting = []
     for log in valid:
         reason = _foreign(primary, base, log)
@@ -90,10 +69,17 @@ def recover(primary: Buffer, logs: Sequence[tuple[str, Buffer]]) -> Recovery:
     trusted = base if base is not None and base.checksum_ok else None
     try:
         image, applied, notes = _apply(primary, trusted, fitting)
-    except _Refused as refusal:
-        reasons = [*refused, str(refusal)] if logs else ["there is none"]
+    except UnusableLogError as refusal:
+        reasons = [*refused, *filter(None, [str(refusal)])] or ["there is none"]
         raise _unusable(base, reasons) from refusal
-    return Recovery(bytes(image), True, True, tuple(applied), (*refused, *notes), sequence)  # noqa: FBT003 - fields in order
+    return Recovery(
+        bytes(image),
+        recovered=True,
+        dirty=True,
+        applied=tuple(applied),
+        refused=(*refused, *notes),
+        sequence=sequence,
+    )
 
 
 def _unusable(base: BaseBlock | None, reasons: Sequence[str]) -> FormatError:
@@ -127,7 +113,7 @@ def _primary_base(primary: Buffer) -> BaseBlock | None:
     return base
 
 
-def _valid(logs: Sequence[tuple[str, Buffer]]) -> tuple[list[_Log], list[str]]:
+def _valid(logs: Sequence[tuple[str, Buffer]]) -> tuple[list[Log], list[str]]:
     """The logs that are whole by themselves, and a sentence for each that is not."""
     valid, refused = [], []
     for name, content in logs:
@@ -145,35 +131,41 @@ def _valid(logs: Sequence[tuple[str, Buffer]]) -> tuple[list[_Log], list[str]]:
         elif base.file_type not in (LOG_OLD, LOG_OLD_2000, LOG_NEW):
             refused.append(f"{name}: not a transaction log")
         else:
-            valid.append(_Log(name, data, base))
-    return valid, refused
+            valid.append(Log(name, data, base))
+    pair = [log for log in valid if log.name.upper().endswith((".LOG1", ".LOG2"))]
+    if not pair:
+        return valid, refused
+    # Beside LOG1 and LOG2, a LOG is a relic of the installation image.
+    refused += [f"{log.name}: Windows no longer uses it here" for log in valid if log not in pair]
+    return pair, refused
 
 
-def _foreign(primary: Buffer, base: BaseBlock | None, log: _Log) -> str:
+def _foreign(primary: Buffer, base: BaseBlock | None, log: Log) -> str:
     """Why this log cannot be one of this hive; "" if it can."""
-    if base is not None and base.checksum_ok:
-        written, root, manager, name = (
-            base.last_written,
-            base.root_cell,
-            base.manager,
-            base.file_name,
-        )
-    else:  # the first bin keeps a copy of the time; nothing else is left to compare
-        copy = bytes(primary[BASE_BLOCK_SIZE + 20 : BASE_BLOCK_SIZE + 28])
-        written, root, manager, name = int.from_bytes(copy, "little"), log.base.root_cell, b"", ""
-    if log.base.last_written != written:
-        return "its time stamp is not the hive's"
-    if log.base.root_cell != root:
-        return "it belongs to another hive (other root key)"
-    if manager.strip(b"\0") and log.base.manager.strip(b"\0") and log.base.manager != manager:
+    theirs = log.base
+    if base is None or not base.checksum_ok:
+        # A damaged header proves nothing, but what is left of it, or the copy of the time in the
+        # first bin, agrees with the log's only if they belong together.
+        copy = int.from_bytes(bytes(primary[BASE_BLOCK_SIZE + 20 : BASE_BLOCK_SIZE + 28]), "little")
+        times = {copy, base.last_written if base is not None else 0} - {0}
+        same = base is not None and base.manager == theirs.manager and any(theirs.manager)
+        agrees = same or theirs.last_written in times
+        return "" if agrees else "nothing in the damaged hive shows that this log belongs to it"
+    if theirs.manager != base.manager and any(theirs.manager) and any(base.manager):
         return "it belongs to another hive (other resource manager)"
-    ours, theirs = (text.rpartition("\\")[2].casefold() for text in (name, log.base.file_name))
-    if ours and theirs and ours != theirs:
-        return f"it belongs to another hive ({log.base.file_name})"
+    name, other = (
+        text.rpartition("\\")[2].casefold() for text in (base.file_name, theirs.file_name)
+    )
+    if name and other and name != other:
+        return f"it belongs to another hive ({theirs.file_name})"
+    if theirs.root_cell != base.root_cell:
+        return "it belongs to another hive (other root key)"
+    if theirs.last_written != base.last_written:
+        return "its time stamp is not the hive's"
     return ""
 
 
-def _highest(base: BaseBlock | None, logs: Sequence[_Log]) -> int:
+def _highest(base: BaseBlock | None, logs: Sequence[Log]) -> int:
     """The highest sequence number anywhere: also in logs that are not ours, Windows reads those."""
     numbers = [0]
     if base is not None and base.checksum_ok:
@@ -181,7 +173,7 @@ def _highest(base: BaseBlock | None, logs: Sequence[_Log]) -> int:
     for log in logs:
         numbers.append(log.base.primary_sequence)
         if log.base.file_type == LOG_NEW:
-            numbers += [entry.sequence for entry in _entries(log)]
+            numbers += [entry.sequence for entry in entries(log)]
     return max(numbers)
 
 
@@ -189,7 +181,7 @@ def _highest(base: BaseBlock | None, logs: Sequence[_Log]) -> int:
 
 
 def _apply(
-    primary: Buffer, base: BaseBlock | None, logs: Sequence[_Log]
+    primary: Buffer, base: BaseBlock | None, logs: Sequence[Log]
 ) -> tuple[bytearray, list[str], list[str]]:
     """The whole hive, what was applied, what was not. `base` is None if it cannot be trusted."""
     new = [log for log in logs if log.base.file_type == LOG_NEW]
@@ -200,17 +192,17 @@ def _apply(
     elif old:
         image, applied, notes = _apply_bitmap(primary, base, old)
     else:
-        raise _Refused("none belongs to it")
+        raise UnusableLogError
     size = int.from_bytes(image[40:44], "little")
     try:
         for _ in bins(image, size):
             pass
     except FormatError as error:
-        raise _Refused(f"with them applied, it still is no sound hive: {error}") from error
+        raise UnusableLogError(f"with them applied, it still is no sound hive: {error}") from error
     return image, applied, notes
 
 
-def _start(primary: Buffer, base: BaseBlock | None, log: _Log) -> bytearray:
+def _start(primary: Buffer, base: BaseBlock | None, log: Log) -> bytearray:
     """A copy of the primary to write on, its header replaced by the log's where it is damaged."""
     image = bytearray(primary)
     if base is None:
@@ -223,124 +215,67 @@ def _after(number: int, reference: int) -> int:
     return (number - reference) & 0xFFFF_FFFF
 
 
-def _in_order(
-    base: BaseBlock | None, logs: Sequence[_Log], notes: list[str]
-) -> tuple[list[_Log], int]:
-    """The logs to apply, oldest first, and the sequence number the hive waits for."""
-    if base is None:
-        # Nothing tells how old the hive's pages are: the latest log's header becomes the hive's.
-        expected = min((log.base.primary_sequence for log in logs), key=lambda s: s)
-    else:
-        expected = base.secondary_sequence
-    usable = []
-    for log in logs:
-        if _after(log.base.primary_sequence, expected) < _HALF:
-            usable.append(log)
-        else:
-            notes.append(
-                f"{log.name}: stale, it begins with {log.base.primary_sequence} and the hive "
-                f"already holds everything before {expected}"
-            )
-    usable.sort(key=lambda log: _after(log.base.primary_sequence, expected))
-    return usable, expected
-
-
 def _apply_entries(
-    primary: Buffer, base: BaseBlock | None, logs: Sequence[_Log]
+    primary: Buffer, base: BaseBlock | None, logs: Sequence[Log]
 ) -> tuple[bytearray, list[str], list[str]]:
-    applied: list[str] = []
     notes: list[str] = []
-    usable, expected = _in_order(base, logs, notes)
-    if not usable:
-        raise _Refused("; ".join(notes))
-    image = _start(primary, base, usable[-1])
-    room = len(image) + sum(len(log.data) for log in usable)
-    gap = base is not None and usable[0].base.primary_sequence != expected
-    following, last = usable[0].base.primary_sequence, None
-    for log in usable:
-        if log.base.primary_sequence != following:
-            notes.append(
-                f"{log.name}: begins with entry {log.base.primary_sequence}, {following} must come "
-                "next"
-            )
-            break
-        first = following
-        for entry, why in _chain(log, following):
-            if why:
-                notes.append(f"{log.name}: {why}")
-                break
-            _write_pages(image, log, entry, room)
-            following, last = (entry.sequence + 1) & 0xFFFF_FFFF, entry
-        if following != first:
-            applied.append(f"{log.name}: entries {first} to {following - 1}")
-    if last is None:
-        raise _Refused("; ".join([*notes, "no entry could be applied"]))
-    if gap and len(applied) < 2:
-        raise _Refused(
-            "; ".join(
-                [*notes, f"entries {expected} to {usable[0].base.primary_sequence - 1} are missing"]
-            )
-        )
-    seal(image, last.sequence, last.bins_size)
+    chains = [read_chain(log) for log in _in_order(base, logs, notes)]
+    notes += [f"{chain.log.name}: {chain.complaint}" for chain in chains if chain.complaint]
+    chains = _connected(chains, latest=base is None, notes=notes)
+    if not any(chain.entries for chain in chains):
+        raise UnusableLogError("; ".join([*notes, "no entry can be applied"]))
+    if base is not None and chains[0].first != base.secondary_sequence and len(chains) < 2:
+        missing = f"entries {base.secondary_sequence} to {chains[0].first - 1} are missing"
+        raise UnusableLogError("; ".join([*notes, missing]))
+    image = _start(primary, base, chains[-1].log)
+    room = len(image) + sum(len(chain.log.data) for chain in chains)
+    applied = []
+    for chain in chains:
+        replay(image, chain, room)
+        if chain.entries:
+            last = chain.entries[-1].sequence
+            applied.append(f"{chain.log.name}: entries {chain.first} to {last}")
     return image, applied, notes
 
 
-def _entries(log: _Log) -> Iterator[_Entry]:
-    """The entries as they lie in a log, unchecked but inside it."""
-    offset, data = SECTOR, log.data
-    while offset + _ENTRY.size <= len(data):
-        signature, size, flags, sequence, bins_size, pages, _, _ = _ENTRY.unpack_from(data, offset)
-        if signature != b"HvLE" or size < _ENTRY.size or size % SECTOR or offset + size > len(data):
-            return
-        yield _Entry(offset, size, sequence, flags, bins_size, pages)
-        offset += size
+def _in_order(base: BaseBlock | None, logs: Sequence[Log], notes: list[str]) -> list[Log]:
+    """The logs that are not stale, oldest first."""
+
+    def first(log: Log) -> int:
+        return log.base.primary_sequence
+
+    if base is None:  # nothing tells how old the hive's pages are
+        return sorted(logs, key=first)
+    expected, usable = base.secondary_sequence, []
+    for log in logs:
+        if _after(first(log), expected) < _HALF:
+            usable.append(log)
+        else:
+            notes.append(
+                f"{log.name}: stale, it begins with entry {first(log)} and the hive holds "
+                f"everything before {expected}"
+            )
+    return sorted(usable, key=lambda log: _after(first(log), expected))
 
 
-def _chain(log: _Log, first: int) -> Iterator[tuple[_Entry, str]]:
-    """The entries from `first` on, as far as they follow each other; then why it ends, if oddly."""
-    expected = first
-    for entry in _entries(log):
-        if entry.sequence != expected:
-            return  # remnants of an earlier round: the ordinary end
-        if not _sound(log, entry):
-            yield entry, f"entry {entry.sequence} is damaged, nothing after it can be applied"
-            return
-        yield entry, ""
-        expected = (expected + 1) & 0xFFFF_FFFF
-
-
-def _sound(log: _Log, entry: _Entry) -> bool:
-    head = log.data[entry.offset : entry.offset + _ENTRY.size]
-    hash_1, hash_2 = struct.unpack_from("<QQ", head, 24)
-    body = log.data[entry.offset + _ENTRY.size : entry.offset + entry.size]
-    return (
-        entry.bins_size % PAGE == 0
-        and entry.pages * 8 <= len(body)
-        and marvin32(head[:32]) == hash_2
-        and marvin32(body) == hash_1
-    )
-
-
-def _write_pages(image: bytearray, log: _Log, entry: _Entry, room: int) -> None:
-    end = BASE_BLOCK_SIZE + entry.bins_size
-    if end > room:  # what grew lies in the logs, so it cannot be more than they hold
-        raise _Refused(f"{log.name}: entry {entry.sequence} claims {entry.bins_size} bytes of bins")
-    if end > len(image):
-        image.extend(bytes(end - len(image)))
-    references = entry.offset + _ENTRY.size
-    source = references + 8 * entry.pages
-    for offset, size in struct.iter_unpack("<II", log.data[references:source]):
-        start = BASE_BLOCK_SIZE + offset
-        if start + size > end or source + size > entry.offset + entry.size:
-            raise _Refused(f"{log.name}: entry {entry.sequence} has a page outside the hive")
-        image[start : start + size] = log.data[source : source + size]
-        source += size
-    flags = int.from_bytes(image[144:148], "little") & ~1 | entry.flags & 1
-    struct.pack_into("<I", image, 144, flags)
+def _connected(chains: list[Chain], *, latest: bool, notes: list[str]) -> list[Chain]:
+    """The run of chains without a gap: that of the `latest` one, or that of the first."""
+    start = 0
+    for index, (left, right) in enumerate(pairwise(chains), 1):
+        if left.following == right.first:
+            continue
+        notes.append(
+            f"{right.log.name}: begins with entry {right.first}, but {left.log.name} ends before "
+            f"entry {left.following}"
+        )
+        if not latest:
+            return chains[:index]
+        start = index
+    return chains[start:]
 
 
 def _apply_bitmap(
-    primary: Buffer, base: BaseBlock | None, logs: Sequence[_Log]
+    primary: Buffer, base: BaseBlock | None, logs: Sequence[Log]
 ) -> tuple[bytearray, list[str], list[str]]:
     """The old format: one log is a complete list of dirty pages; the newer one is cumulative."""
     log = max(logs, key=lambda each: each.base.primary_sequence)
@@ -349,11 +284,11 @@ def _apply_bitmap(
     length = log.base.bins_size // SECTOR // 8
     bitmap = log.data[sector + 4 : sector + 4 + length]
     if log.data[sector : sector + 4] != b"DIRT" or len(bitmap) != length:
-        raise _Refused("; ".join([*notes, f"{log.name}: it holds no list of dirty pages"]))
+        raise UnusableLogError("; ".join([*notes, f"{log.name}: it holds no list of dirty pages"]))
     image = _start(primary, base, log)
     end = BASE_BLOCK_SIZE + log.base.bins_size
     if end > len(image) + len(log.data):
-        raise _Refused(f"{log.name}: it claims {log.base.bins_size} bytes of bins")
+        raise UnusableLogError(f"{log.name}: it claims {log.base.bins_size} bytes of bins")
     if end > len(image):
         image.extend(bytes(end - len(image)))
     source = sector + -(-(4 + length) // sector) * sector
@@ -364,12 +299,12 @@ def _apply_bitmap(
                 continue
             page = log.data[source : source + SECTOR]
             if len(page) != SECTOR:
-                raise _Refused(f"{log.name}: truncated, dirty page {count} is not in it")
+                raise UnusableLogError(f"{log.name}: truncated, dirty page {count} is not in it")
             start = BASE_BLOCK_SIZE + (index * 8 + bit) * SECTOR
             image[start : start + SECTOR] = page
             source += SECTOR
             count += 1
     if not count:
-        raise _Refused(f"{log.name}: it lists no dirty page")
+        raise UnusableLogError(f"{log.name}: it lists no dirty page")
     seal(image, log.base.primary_sequence, log.base.bins_size)
     return image, [f"{log.name}: {count} pages of {SECTOR} bytes"], notes
