@@ -1,0 +1,219 @@
+"""Debian packages through an apt of our own, isolated from the host's.
+
+Its lists, archives, sources and (empty) dpkg status lie in the cache, so the media are built
+from one Debian release whatever the host runs, without root, and the host's apt is never
+touched. apt checks the archive's signature against the host's debian-archive-keyring and every
+package against the index. The host's apt.conf still applies: proxies and logins live there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import unquote
+
+from winpe import cache as store
+from winpe import tools
+from winpe.errors import DownloadError, MissingToolError
+from winpe.mirrors import Mirrors, shown
+from winpe.progress import Progress
+
+KEYRINGS = tuple(
+    Path("/usr/share/keyrings") / name
+    for name in ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
+)
+
+_CONF = """\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Pre-Install-Pkgs;
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Post-Invoke;
+#clear APT::NeverAutoRemove;
+#clear APT::Architectures;
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+APT::Default-Release "";
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::Get::AllowUnauthenticated "false";
+APT::Get::Assume-Yes "true";
+APT::Sandbox::User "{user}";
+APT::Update::Error-Mode "any";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+Dir::State "{home}/state";
+Dir::State::lists "{home}/state/lists";
+Dir::State::status "{home}/state/status";
+Dir::Cache "{home}/cache";
+Dir::Cache::archives "{home}/cache/archives";
+Dir::Cache::pkgcache "{home}/cache/pkgcache.bin";
+Dir::Cache::srcpkgcache "{home}/cache/srcpkgcache.bin";
+Dir::Etc::sourcelist "{home}/none";
+Dir::Etc::sourceparts "{home}/sources.d";
+Dir::Etc::preferences "{home}/none";
+Dir::Etc::preferencesparts "{home}/none.d";
+Dir::Etc::trusted "{home}/none";
+Dir::Etc::trustedparts "{home}/none.d";
+Dir::Log "{home}/log";
+"""
+
+_STANZA = "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {keyring}\n"
+_URI_LINE = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) ?(?P<hash>\S*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One Debian package of the closure."""
+
+    name: str
+    version: str
+    file: str  # its name in the archives folder
+    size: int
+    digest: str  # "SHA256:..." as apt's index states it
+
+
+@dataclass(frozen=True, slots=True)
+class Apt:
+    """An isolated apt: everything it knows lies below `home`."""
+
+    home: Path
+    mirrors: Mirrors
+    suite: str
+
+    @property
+    def archives(self) -> Path:
+        return self.home / "cache/archives"
+
+    @property
+    def index_date(self) -> int:
+        """When Debian made the newest index this apt has, in seconds since 1970."""
+        stamps = [0]
+        for release in self.releases():
+            if found := re.search(rb"^Date: (.+)$", release.read_bytes(), re.MULTILINE):
+                stamps.append(int(parsedate_to_datetime(found[1].decode()).timestamp()))
+        return max(stamps)
+
+    def releases(self) -> list[Path]:
+        return sorted((self.home / "state/lists").glob("*Release"))
+
+
+def open_apt(cache: Path, mirrors: Mirrors, suite: str) -> Apt:
+    """Lay out the isolated apt in the cache. It has no index yet unless it was used before."""
+    home = cache / "apt" / store.key(mirrors.main, mirrors.security, suite)
+    for folder in ("state/lists/partial", "cache/archives/partial", "sources.d", "none.d", "log"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    (home / "state/status").write_bytes(b"")
+    keyring = next((path for path in KEYRINGS if path.is_file()), None)
+    if keyring is None:
+        raise MissingToolError("debian-archive-keyring")
+    user = "root" if os.geteuid() == 0 else ""  # _apt cannot reach a cache in a home folder
+    (home / "apt.conf").write_text(_CONF.format(home=home, user=user))
+    sources = (
+        _STANZA.format(uri=mirrors.main, suites=f"{suite} {suite}-updates", keyring=keyring),
+        _STANZA.format(uri=mirrors.security, suites=f"{suite}-security", keyring=keyring),
+    )
+    (home / "sources.d/debian.sources").write_text("\n".join(sources))
+    return Apt(home, mirrors, suite)
+
+
+def closure(apt: Apt, names: Sequence[str], progress: Progress, *, refresh: bool) -> list[Package]:
+    """The packages and all they depend on. Fetches the index if there is none, or to refresh."""
+    if refresh or not apt.index_date:
+        progress.stage("Debian package index")
+        _run(apt, progress, "update")
+    index = [release.read_bytes() for release in apt.releases()]
+    known = apt.home / f"closure-{store.key(*index, *names)}.json"
+    if known.is_file():
+        return [Package(**fields) for fields in json.loads(known.read_text())]
+    for old in apt.home.glob("closure-*.json"):
+        old.unlink()
+    # apt names no URI for a file that it already has: ask with an archives folder that is empty.
+    with tempfile.TemporaryDirectory(dir=apt.home) as empty:
+        elsewhere = ("-o", f"Dir::Cache::archives={empty}/", "-o", "Acquire::ForceHash=SHA256")
+        listing = _run(apt, progress, *elsewhere, "install", "--print-uris", "-qq", *names)
+    found = parse_uris(listing.decode(errors="replace"))
+    if not found:
+        raise DownloadError("apt named no packages to fetch", hint="try --refresh")
+    known.write_text(json.dumps([asdict(package) for package in found], indent=1))
+    return found
+
+
+def download(apt: Apt, packages: Sequence[Package], progress: Progress) -> None:
+    """Bring the packages into the archives folder; what is there already is only checked."""
+    progress.stage(f"{len(packages)} Debian packages")
+    wanted = [f"{package.name}={package.version}" for package in packages]
+    _run(apt, progress, "install", "--download-only", *wanted)
+    absent = [package.file for package in packages if not (apt.archives / package.file).is_file()]
+    if absent:
+        raise DownloadError(f"apt did not fetch {', '.join(absent[:3])}", hint="try --refresh")
+
+
+def parse_uris(listing: str) -> list[Package]:
+    """What `apt-get install --print-uris` printed."""
+    packages = []
+    for line in listing.splitlines():
+        if found := _URI_LINE.fullmatch(line.strip()):
+            name, version, _ = unquote(found["file"]).split("_", 2)
+            size = int(found["size"])
+            packages.append(Package(name, version, found["file"], size, found["hash"]))
+    return sorted(packages, key=lambda package: package.name)
+
+
+def _run(apt: Apt, progress: Progress, *arguments: str) -> bytes:
+    """Run apt-get, pass its download progress on, and explain what went wrong."""
+    reader, writer = os.pipe()
+    argv = ["apt-get", "-c", str(apt.home / "apt.conf"), "-o", f"APT::Status-Fd={writer}"]
+    with (
+        os.fdopen(reader, encoding="utf-8", errors="replace") as status,
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as complaints,
+    ):
+        try:
+            process = subprocess.Popen(
+                [*argv, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=complaints,
+                pass_fds=(writer,),
+                env=tools.environment(),
+            )
+        except FileNotFoundError as exc:
+            raise MissingToolError("apt-get") from exc
+        finally:
+            os.close(writer)
+        for line in status:
+            if line.startswith("dlstatus:"):
+                progress(int(float(line.split(":", 3)[2])), 100)
+        code = process.wait()
+        output.seek(0)
+        complaints.seek(0)
+        if code:
+            raise _explained(apt, complaints.read().decode(errors="replace"))
+        return output.read()
+
+
+def _explained(apt: Apt, complaints: str) -> DownloadError:
+    lines = [shown(line[2:].strip()) for line in complaints.splitlines() if line[:2] == "E:"]
+    said = "; ".join(lines[:2]) or complaints.strip()[-300:] or "apt-get failed"
+    if re.search(r"NO_PUBKEY|BADSIG|EXPKEYSIG|not signed|invalid signature", complaints, re.I):
+        hint = "the mirror is not Debian's, or debian-archive-keyring on this machine is too old"
+    elif re.search(r"[Uu]nable to locate package|has no installation candidate", complaints):
+        hint = f"the mirror lacks part of Debian {apt.suite}; name another with --mirror URL"
+    elif "No space left" in complaints or "enough free space" in complaints:
+        hint = "free some space, or use --cache DIR on a larger disk"
+    else:
+        hint = "is there a network? A second try may help; --mirror URL names another mirror"
+    return DownloadError(f"apt: {said}", hint=hint)

@@ -1,0 +1,61 @@
+"""Trees to initramfs segments: cpio "newc" archives, compressed with zstd.
+
+Linux unpacks several archives one after the other (Documentation/driver-api/early-userspace/
+buffer-format.rst). The base is one segment, compressed once and cached; the payload is a second,
+small one, so a change to our Python code costs a second and not a minute.
+
+A segment depends on names, modes and contents only: sorted, owned by root, one time stamp.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from winpe import tools
+
+# Unpacked first: with these in place, /init can say that memory ran out on the rest.
+_FIRST = ("init", "bin", "lib", "lib64", "sbin", "usr/bin/python", "usr/lib64", "usr/lib/x86_64")
+_LAST = ("usr/lib/modules", "usr/share/recoverykit/unpacked")
+
+
+def names(tree: Path) -> list[str]:
+    """Every path of a tree, parents before children, in the order they are unpacked."""
+    found = sorted(path.relative_to(tree).as_posix() for path in _walk(tree))
+    return sorted(found, key=_rank)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        yield entry
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _walk(entry)
+
+
+def _rank(name: str) -> int:
+    if name.startswith(_FIRST) or "/" not in name or name in ("usr/bin", "usr/lib", "usr/sbin"):
+        return 0
+    return 2 if name.startswith(_LAST) else 1
+
+
+def clamp_times(tree: Path, epoch: int) -> None:
+    """Give every file one time stamp, that of the release the tree was made from."""
+    for path in (tree, *_walk(tree)):
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
+
+
+def pack(tree: Path, target: Path, level: int) -> None:
+    """Write the tree as one compressed segment."""
+    listing = "\0".join(names(tree)).encode() + b"\0"
+    archive = ["cpio", "--null", "--create", "--format=newc", "--quiet", "--reproducible"]
+    compress = ["zstd", "--quiet", "--force", f"-{level}", "-T0", "-o", target]
+    tools.pipe([*archive, "--owner=0:0"], compress, cwd=tree, input_bytes=listing)
+
+
+def join(segments: list[Path], target: Path) -> None:
+    """Concatenate segments; each starts at a multiple of four, as the kernel expects."""
+    with target.open("wb") as out:
+        for segment in segments:
+            out.write(segment.read_bytes())
+            out.write(b"\0" * (-out.tell() % 4))

@@ -1,0 +1,241 @@
+"""The recovery system itself: kernel, initramfs, and what they were made of.
+
+Every medium (ISO today; sticks, PXE and UKI later) carries the same two files. The slow part,
+the *base*, is cached under a name made of everything that goes into it: package versions, the
+tables of winpe/data, the wheels' hashes, this code. The quick part, the *payload* (our packages,
+the trust anchors, the signed payload manifest), is made anew each time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from signing import cms, keys, manifest, tree
+from winpe import apt, cache, initramfs, linux_base, mirrors, payload, recipe
+from winpe.errors import ContentError
+from winpe.progress import Progress
+
+SENTINEL = "usr/share/recoverykit/unpacked"  # /init refuses to go on without it
+_LEVEL, _RELEASE_LEVEL = 12, 19  # zstd: 4 s and 100 s; the latter is 10 % smaller
+_CODE = ("linux_base", "modules", "payload", "initramfs", "system")  # what shapes the base
+_CATEGORIES = (
+    ("kernel modules", r"usr/lib/modules/"),
+    ("Python packages", r"usr/lib/python3/"),
+    ("Python", r"usr/(lib|bin)/python"),
+    ("libraries", r"usr/lib(64)?/"),
+    ("tools", r"usr/s?bin/"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where packages come from and are kept."""
+
+    cache: Path
+    mirrors: mirrors.Mirrors
+    refresh: bool = False
+    release: bool = False  # compress as well as possible
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSystem:
+    """The cached part."""
+
+    sysroot: Path  # the unpacked packages: boot loaders, and tools of their release
+    tree: Path
+    segment: Path
+    name: str  # cache key: changes whenever anything in it does
+    epoch: int  # seconds since 1970: the date of the package index
+    kernel_version: str
+    modules: int
+    packages: int
+
+    @property
+    def kernel(self) -> Path:
+        return self.sysroot / "boot" / f"vmlinuz-{self.kernel_version}"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Kernel and initramfs, ready to be put on a medium."""
+
+    base: BaseSystem
+    kernel: Path
+    initrd: Path
+    image_id: str
+    made: datetime
+    memory: int  # MB that a computer needs to start it
+    unpacked: int  # bytes
+    breakdown: tuple[tuple[str, int], ...]  # category, bytes unpacked
+
+
+def prepare(sources: Sources, base: recipe.Base, progress: Progress) -> BaseSystem:
+    """Sysroot, base tree and base segment, from the cache where they are there already."""
+    own = apt.open_apt(sources.cache, sources.mirrors, base.suite)
+    names = (*base.packages, base.kernel)
+    packages = apt.closure(own, names, progress, refresh=sources.refresh)
+    versions = json.dumps([(item.name, item.version, item.digest) for item in packages])
+    sysroot = cache.folder(
+        sources.cache,
+        "sysroot",
+        cache.key(versions, _code("linux_base")),
+        lambda work: _make_sysroot(own, packages, work, progress),
+    )
+    tables = [recipe.text(name) for name in ("base.toml", "modules.toml", "payload.lock", "init")]
+    epoch = own.index_date
+    name = cache.key(sysroot.name, str(epoch), *tables, *(_code(part) for part in _CODE))
+    home = cache.folder(
+        sources.cache,
+        "base",
+        name,
+        lambda work: _make_base(sources, sysroot, base, work, epoch, progress),
+    )
+    level = _RELEASE_LEVEL if sources.release else _LEVEL
+    segment = home / f"base-{level}.zst"
+    if not segment.exists():
+        progress.stage(f"Compressing the base (zstd -{level})")
+        unfinished = segment.with_suffix(".part")
+        initramfs.pack(home / "tree", unfinished, level)
+        unfinished.replace(segment)
+    facts = json.loads((home / "facts.json").read_text())
+    version = linux_base.kernel_version(sysroot)
+    return BaseSystem(
+        sysroot, home / "tree", segment, name, epoch, version, facts["modules"], len(packages)
+    )
+
+
+def _code(module: str) -> bytes:
+    return (Path(__file__).parent / f"{module}.py").read_bytes()
+
+
+def _make_sysroot(
+    own: apt.Apt, packages: list[apt.Package], work: Path, progress: Progress
+) -> None:
+    apt.download(own, packages, progress)
+    progress.stage("Unpacking the packages")
+    linux_base.unpack([own.archives / package.file for package in packages], work)
+
+
+def _make_base(
+    sources: Sources, sysroot: Path, base: recipe.Base, work: Path, epoch: int, progress: Progress
+) -> None:
+    wheels = cache.folder(
+        sources.cache,
+        "wheels",
+        cache.key(recipe.text("payload.lock"), base.python.version),
+        lambda place: _fetch_wheels(place, base.python.version, progress),
+    )
+    progress.stage("Base system: programs and modules")
+    system = work / "tree"
+    system.mkdir()
+    count = linux_base.build(sysroot, system, base, recipe.modules())
+    site = system / payload.SITE
+    extensions = payload.install_wheels(sorted(wheels.glob("*.whl")), site)
+    linux_base.copy_libraries(sysroot, system, extensions)
+    progress.stage("Base system: compiling Python")
+    folders = (f"usr/lib/python{base.python.version}", payload.SITE)
+    linux_base.compile_python(sysroot, base.python.version, system, folders)
+    _write_init(system)
+    initramfs.clamp_times(system, epoch)
+    (work / "facts.json").write_text(json.dumps({"modules": count}))
+
+
+def _fetch_wheels(place: Path, version: str, progress: Progress) -> None:
+    progress.stage("Python wheels")
+    payload.download(place, version)
+
+
+def _write_init(system: Path) -> None:
+    init = system / "init"
+    memory = memory_needed(sum(size for _, size in breakdown(system)))
+    init.write_text(recipe.text("init").replace("@MEMORY@", str(memory)))
+    init.chmod(0o755)
+
+
+def memory_needed(unpacked: int) -> int:
+    """MB of RAM: Linux gives the unpacked files at most half, and they start out compressed."""
+    return -(-(2 * unpacked + (96 << 20)) // (64 << 20)) * 64
+
+
+def build(
+    base: BaseSystem, signer: keys.SigningKey, identity: str, work: Path, progress: Progress
+) -> System:
+    """Add the payload. `identity` names what else tells this image from another (its menu)."""
+    progress.stage("Payload: our code, compiled and tried")
+    place = work / "payload"
+    place.mkdir()
+    version = recipe.base().python.version
+    payload.install_packages(payload.source_folder(), place / payload.SITE)
+    linux_base.compile_python(base.sysroot, version, place, (payload.SITE,))
+    payload.self_test(base.tree, place / payload.SITE, payload.PACKAGES)
+    _write_trust(place, signer)
+    (place / SENTINEL).write_text("the last file to be unpacked\n")
+    made = _made()
+    image_id = _image_id(base, place, signer, identity)
+    _sign_payload(base, place, signer, image_id, made)
+    initramfs.clamp_times(place, base.epoch)
+    segment, initrd = work / "payload.zst", work / "initrd.img"
+    initramfs.pack(place, segment, _RELEASE_LEVEL)  # small: the best level costs a second
+    initramfs.join([base.segment, segment], initrd)
+    parts = _added(breakdown(base.tree), breakdown(place))
+    unpacked = sum(size for _, size in parts)
+    memory = memory_needed(unpacked)
+    return System(base, base.kernel, initrd, image_id, made, memory, unpacked, parts)
+
+
+def _write_trust(place: Path, signer: keys.SigningKey) -> None:
+    folder = place / manifest.PAYLOAD_TRUST
+    folder.mkdir(parents=True)
+    name = keys.fingerprint(signer.certificate)[:16]
+    (folder / f"{name}.crt").write_bytes(keys.certificate_pem(signer.certificate))
+
+
+def _image_id(base: BaseSystem, place: Path, signer: keys.SigningKey, identity: str) -> str:
+    content = tree.manifest_of(place, "unnamed", datetime.fromtimestamp(0, UTC))
+    files = json.dumps([(entry.path, entry.sha256) for entry in content.entries])
+    return cache.key(base.name, files, keys.fingerprint(signer.certificate), identity)[:16]
+
+
+def _sign_payload(
+    base: BaseSystem, place: Path, signer: keys.SigningKey, image_id: str, made: datetime
+) -> None:
+    """The manifest of every file the running system starts with, inside that system."""
+    parts = [tree.manifest_of(folder, image_id, made) for folder in (base.tree, place)]
+    entries = sorted((entry for part in parts for entry in part.entries), key=lambda e: e.path)
+    facts = {"kernel": base.kernel_version, "base": base.name}
+    content = manifest.to_bytes(manifest.Manifest(image_id, made, tuple(entries), facts))
+    (place / manifest.PAYLOAD_MANIFEST).write_bytes(content)
+    (place / manifest.PAYLOAD_SIGNATURE).write_bytes(cms.sign_detached(content, signer))
+
+
+def _made() -> datetime:
+    """Now, or the moment that SOURCE_DATE_EPOCH names (reproducible-builds.org)."""
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not stated:
+        return datetime.now(UTC).replace(microsecond=0)
+    if not stated.isdigit():
+        raise ContentError(f"SOURCE_DATE_EPOCH={stated} is not a number of seconds")
+    return datetime.fromtimestamp(int(stated), UTC)
+
+
+def breakdown(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Unpacked bytes by category."""
+    sizes = dict.fromkeys([name for name, _ in _CATEGORIES] + ["other"], 0)
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            where = path.relative_to(folder).as_posix()
+            kind = next((name for name, form in _CATEGORIES if re.match(form, where)), "other")
+            sizes[kind] += path.stat().st_size
+    return tuple(sizes.items())
+
+
+def _added(
+    one: tuple[tuple[str, int], ...], two: tuple[tuple[str, int], ...]
+) -> tuple[tuple[str, int], ...]:
+    other = dict(two)
+    return tuple((name, size + other.get(name, 0)) for name, size in one)
