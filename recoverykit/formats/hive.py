@@ -20,8 +20,6 @@ from recoverykit.formats.binary import Buffer, as_image, from_filetime
 from recoverykit.formats.cells import (
     COMPRESSED,
     NK,
-    VALUE_COMPRESSED,
-    VK,
     Cells,
     NkFields,
     VkFields,
@@ -103,7 +101,7 @@ class Key:
         self.parent = parent
         self.depth: int = parent.depth + 1 if parent is not None else 0
         self._nk = nk
-        self._by_name: dict[str, Value] | None = None
+        self._by_name: dict[str, tuple[int, VkFields, str]] | None = None
         self.name = hive.cells.text(
             BASE_BLOCK_SIZE + cell + NK.size, nk[11], compressed=bool(nk[2] & COMPRESSED)
         )
@@ -157,11 +155,12 @@ class Key:
         """The subkeys, in the list's order."""
         seen: set[int] = set()
         for signature, words in self._leaves():
-            for cell in words if signature == b"li" else words[::2]:
-                if cell in seen:
-                    raise FormatError("subkey list", self.offset, "names one key twice")
-                seen.add(cell)
-                yield self._child(cell)
+            offsets = words if signature == b"li" else words[::2]
+            if len(set(offsets)) != len(offsets) or not seen.isdisjoint(offsets):
+                raise FormatError("subkey list", self.offset, "names one key twice")
+            seen.update(offsets)
+            for cell, nk in self.hive.cells.nks(offsets):
+                yield self._child(cell, nk)
 
     def subkey(self, name: str) -> Key | None:
         """The subkey of that name, in any case."""
@@ -171,7 +170,8 @@ class Key:
             if signature == b"lh":
                 for index, value in enumerate(words[1::2]):
                     if value == hashed:
-                        child = self._child(words[2 * index])
+                        cell = words[2 * index]
+                        child = self._child(cell, self.hive.cells.nk(cell))
                         if fold(child.name) == wanted:
                             return child
         # No hashes here, or one that is wrong: names decide.
@@ -187,8 +187,7 @@ class Key:
                 raise FormatError("registry key", self.offset, "has more subkeys than it says")
             yield signature, words
 
-    def _child(self, cell: int) -> Key:
-        nk = self.hive.cells.nk(cell)
+    def _child(self, cell: int, nk: NkFields) -> Key:
         if nk[4] != self.cell or cell == self.hive.base.root_cell:
             raise FormatError("registry key", BASE_BLOCK_SIZE + cell, "has another parent")
         if self.depth >= MAX_DEPTH:
@@ -197,19 +196,26 @@ class Key:
 
     def values(self) -> Iterator[Value]:
         """The values, in the list's order. The default value has the name ""."""
-        nk, cells = self._nk, self.hive.cells
-        if nk[7] == 0 or nk[8] == NOWHERE or nk[2] & _PREDEFINED:
-            return
-        for cell in cells.offsets(nk[8], nk[7], "value list"):
-            yield Value(cells, BASE_BLOCK_SIZE + cell, cells.vk(cell))
+        cells = self.hive.cells
+        for cell, vk, name in self._vks():
+            yield Value(cells, BASE_BLOCK_SIZE + cell, vk, name)
 
     def value(self, name: str) -> Value | None:
         """The value of that name, in any case; "" is the default value."""
         if self._by_name is None:
             self._by_name = {}
-            for value in self.values():
-                self._by_name.setdefault(fold(value.name), value)
-        return self._by_name.get(fold(name))
+            for found in self._vks():
+                self._by_name.setdefault(fold(found[2]), found)
+        item = self._by_name.get(fold(name))
+        if item is None:
+            return None
+        return Value(self.hive.cells, BASE_BLOCK_SIZE + item[0], item[1], item[2])
+
+    def _vks(self) -> Iterator[tuple[int, VkFields, str]]:
+        nk, cells = self._nk, self.hive.cells
+        if nk[7] == 0 or nk[8] == NOWHERE or nk[2] & _PREDEFINED:
+            return iter(())
+        return cells.vks(cells.offsets(nk[8], nk[7], "value list"))
 
 
 class Value:
@@ -217,12 +223,12 @@ class Value:
 
     __slots__ = ("_cells", "_vk", "name", "offset", "type")
 
-    def __init__(self, cells: Cells, offset: int, vk: VkFields) -> None:
+    def __init__(self, cells: Cells, offset: int, vk: VkFields, name: str) -> None:
         self._cells = cells
         self._vk = vk
         self.offset = offset  # file offset of the vk cell
         self.type: int = vk[5]  # one of REG_*, or any other 32 bits
-        self.name = cells.text(offset + VK.size, vk[2], compressed=bool(vk[6] & VALUE_COMPRESSED))
+        self.name = name
 
     def __repr__(self) -> str:
         return f"Value({self.name!r}, type={self.type:#x})"
@@ -240,12 +246,7 @@ class Value:
 
     @property
     def data(self) -> bytes:
-        image = self._cells.image
-        pieces = self._cells.extents(self._vk, self.offset)
-        if len(pieces) == 1:
-            start, length = pieces[0]
-            return image[start : start + length]
-        return b"".join(image[start : start + length] for start, length in pieces)
+        return self._cells.data(self._vk, self.offset)
 
     @property
     def dword(self) -> int | None:
