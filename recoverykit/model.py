@@ -204,6 +204,7 @@ class BootLogBlock:
     source: Source
     started: datetime | None  # local time of the machine, stored as if UTC
     lines: tuple[BootLogLine, ...]
+    bias: int | None = None  # minutes to add for UTC, by the time zone in the SYSTEM hive
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +264,7 @@ Evidence = (
     | ServiceInstalled
     | DriverFailed
     | Gap
+    | NtfsState
 )
 
 

@@ -32,7 +32,24 @@ _PATH = re.compile(r"\\|\b[A-Za-z]:\\")
 _BANNER = re.compile(r"Microsoft|Windows|Service Pack", re.IGNORECASE)
 _KERNEL = re.compile(r"\b(?:ntoskrnl|ntkrnl\w*)\.exe$", re.IGNORECASE)
 # "Did not load driver" as older, localised Windows says it.
-_NEGATIONS = frozenset("not nicht non pas no não niet inte ikke nie ne nem ei не".split())
+_NEGATIONS = frozenset(
+    (
+        "not",
+        "nicht",
+        "non",
+        "pas",
+        "no",
+        "não",
+        "niet",
+        "inte",
+        "ikke",
+        "nie",
+        "ne",
+        "nem",
+        "ei",
+        "не",
+    )
+)
 
 
 def parse(data: bytes, path: str = "ntbtlog.txt") -> tuple[BootLogBlock, ...]:
@@ -161,7 +178,7 @@ def _entry(line: str, wording: str) -> tuple[str, bool] | None:
     """(driver, loaded) of a driver line; the name is "" where Windows logged none."""
     text = line.strip()
     keyword, _, rest = text.partition(" ")
-    if keyword.endswith("LOG_LOADED") or keyword.endswith("LOG_NOT_LOADED"):
+    if keyword.endswith(("LOG_LOADED", "LOG_NOT_LOADED")):
         return _name(rest), "NOT_LOADED" not in keyword
     match = _PATH.search(text)
     if match is None:

@@ -137,7 +137,7 @@ def _records(
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")  # with skip_errors a bad record is a RuntimeWarning
         try:
-            raw = list(PyEvtxParser(single, 1, skip_errors=True).records_json())
+            raw: list[Any] = list(PyEvtxParser(single, 1, skip_errors=True).records_json())
         except (RuntimeError, OSError, ValueError) as exc:
             problems.append(_short(exc))
             raw = []

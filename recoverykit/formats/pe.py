@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, Protocol
 
 from recoverykit.errors import FormatError
 
@@ -36,6 +36,14 @@ _MAX_STRINGS = 64
 _RT_VERSION = 16
 _PAST = 0x2C000000  # 1993: a smaller stamp is a hash of a reproducible build, not a time
 _FIXED_SIGNATURE = 0xFEEF04BD
+
+
+class Stream(Protocol):
+    """An open file, buffered or not."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def read(self, size: int = -1, /) -> bytes | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class Version:
     original_name: str = ""
 
 
-def headers(stream: BinaryIO) -> Headers:
+def headers(stream: Stream) -> Headers:
     """The headers of a PE file. Raises FormatError for anything else, OSError where unreadable."""
     head = _read(stream, 0, _HEAD)
     if len(head) < _DOS.size:
@@ -104,7 +112,7 @@ def headers(stream: BinaryIO) -> Headers:
     )
 
 
-def version(stream: BinaryIO, image: Headers) -> Version:
+def version(stream: Stream, image: Headers) -> Version:
     """The version resource of the file `image` was read from; empty where it has none.
 
     Raises FormatError where the resource tree or the resource is damaged.
@@ -126,12 +134,12 @@ def version(stream: BinaryIO, image: Headers) -> Version:
 # --- headers ------------------------------------------------------------------------------
 
 
-def _read(stream: BinaryIO, offset: int, size: int) -> bytes:
+def _read(stream: Stream, offset: int, size: int) -> bytes:
     stream.seek(offset)
-    return stream.read(size)
+    return stream.read(size) or b""
 
 
-def _unpack(layout: struct.Struct, data: bytes, offset: int, base: int = 0) -> tuple[int, ...]:
+def _unpack(layout: struct.Struct, data: bytes, offset: int, base: int = 0) -> tuple[Any, ...]:
     try:
         return layout.unpack_from(data, offset)
     except struct.error as exc:
@@ -159,7 +167,7 @@ def _resources(head: bytes, optional: int, size: int, *, wide: bool) -> int:
     if count < 3:
         return 0
     (address,) = _unpack(struct.Struct("<I"), head, optional + count_at + 4 + 16)
-    return address
+    return int(address)
 
 
 def _file_offset(image: Headers, address: int) -> int | None:
@@ -173,7 +181,7 @@ def _file_offset(image: Headers, address: int) -> int | None:
 # --- resources ----------------------------------------------------------------------------
 
 
-def _version_resource(stream: BinaryIO, image: Headers) -> tuple[bytes, int] | None:
+def _version_resource(stream: Stream, image: Headers) -> tuple[bytes, int] | None:
     """(bytes, file offset) of the first version resource: type, then name, then language."""
     root = _file_offset(image, image.resources) if image.resources else None
     if root is None:
@@ -191,7 +199,7 @@ def _version_resource(stream: BinaryIO, image: Headers) -> tuple[bytes, int] | N
     raise FormatError("PE resources", at, "the tree has more than three levels")
 
 
-def _child(stream: BinaryIO, at: int, wanted: int | None) -> int | None:
+def _child(stream: Stream, at: int, wanted: int | None) -> int | None:
     """The entry with the wanted id, or the first one, of the directory at a file offset."""
     named, numbered = _unpack(_DIRECTORY, _read(stream, at, _DIRECTORY.size), 0, at)
     count = named + numbered
@@ -206,7 +214,7 @@ def _child(stream: BinaryIO, at: int, wanted: int | None) -> int | None:
 
 
 def _version_bytes(
-    stream: BinaryIO, image: Headers, address: int, size: int
+    stream: Stream, image: Headers, address: int, size: int
 ) -> tuple[bytes, int] | None:
     offset = _file_offset(image, address)
     if offset is None:

@@ -1,0 +1,77 @@
+"""The files of the driver services: headers always, version strings where they can matter.
+
+Opening a file is what costs here, so each file is opened once, and the version resource (company,
+version) is read only for drivers that do not come with Windows by name, those that start earliest
+first.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from recoverykit import installs
+from recoverykit.diagnosis import knowledge
+from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.formats import pe
+from recoverykit.model import DriverFile, Evidence, Gap, Service, Source, StartType, WindowsInstall
+
+_ORDER = tuple(StartType)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def collect(install: WindowsInstall, services: Sequence[Service]) -> Iterator[Evidence]:
+    """One DriverFile for every file that a service names and that is there."""
+    done: set[str] = set()
+    for service in sorted(services, key=lambda item: _ORDER.index(item.start)):
+        if service.path is None or service.path in done:
+            continue
+        done.add(service.path)
+        try:
+            yield _examine(install, service, service.path)
+        except (OSError, RecoveryKitError) as exc:
+            yield Gap(Source(service.path), f"the driver of {service.name} cannot be read: {exc}")
+
+
+def _examine(install: WindowsInstall, service: Service, path: str) -> Evidence:
+    where = installs.on_disk(install.mount, path)
+    with where.open("rb", buffering=0) as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return Gap(Source(path), f"the driver of {service.name} is not a regular file")
+        known = DriverFile(
+            source=Source(path),
+            driver=service.driver,
+            size=status.st_size,
+            modified=_EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000),
+            links=status.st_nlink,
+        )
+        try:
+            image = pe.headers(stream)
+        except FormatError:
+            return known  # no machine type: the file is no driver, which is evidence
+        version = _version(stream, image, service.driver)
+    return DriverFile(
+        source=known.source,
+        driver=known.driver,
+        size=known.size,
+        modified=known.modified,
+        links=known.links,
+        machine=image.machine,
+        company=version.company,
+        product=version.product,
+        description=version.description,
+        version=version.version,
+        built=image.built,
+    )
+
+
+def _version(stream: pe.Stream, image: pe.Headers, driver: str) -> pe.Version:
+    if driver.removesuffix(".sys") in knowledge.inbox_drivers():
+        return pe.Version()
+    try:
+        return pe.version(stream, image)
+    except FormatError:
+        return pe.Version()  # a damaged resource does not keep a driver from loading
