@@ -107,7 +107,7 @@ def _mount(volume: Volume, device: Path, point: Path, *, writable: bool) -> None
         options = f"{access},noatime,utf8,shortname=mixed,check=relaxed"
         done = process.run(["mount", "-t", "vfat", "-o", options, device, point])
     if done.returncode or not _mounted(point):
-        raise TargetRefusedError(f"{volume.name} cannot be opened: {done.complaint}")
+        raise TargetRefusedError(f"{volume.name} cannot be opened: {done.complaint}.")
 
 
 def _need_vfat(volume: Volume) -> None:
@@ -152,7 +152,7 @@ def _unmount(volume: Volume, point: Path) -> None:
         done = process.run(["umount", point], timeout=_CLOSING)
         if done.returncode:
             raise RecoveryKitError(
-                f"{volume.name} could not be closed: {done.complaint}",
+                f"{volume.name} could not be closed: {done.complaint}.",
                 hint=f"close what uses {point}, then: umount {point}",
             )
         if ended is not None and not ended.poll(_CLOSING * 1000):

@@ -4,19 +4,26 @@ Three states that are often confused are told apart by reading the volume's own 
 flag (Windows wants chkdsk), an unclean $LogFile (a crash: the normal case here), hibernation. An
 unclean journal is replayed with ntfsrecover(8): rehearsed first, then done, then read again. What
 it cannot replay is left alone: ntfs-3g's own way, emptying the journal unread, is never used.
+
+Windows 8 and later write the journal as version 2.0 while a volume is in use and go back to 1.1
+when it is closed, so every crash of a modern Windows leaves version 2.0 behind. So does
+hibernation, and ntfs-3g does not tell them apart: its probe answers 14 ("hibernated") to both, and
+ntfsrecover wants --kill-fast-restart for both. We give it that option only when no volume in reach
+holds a hibernation image: then there is no cache of Windows left that could be lost.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recoverykit.errors import FormatError, TargetRefusedError
 from recoverykit.formats import ntfs_log, ntfs_volume
 from recoverykit.formats.extent import Read
 from recoverykit.formats.ntfs_volume import NtfsVolume
-from recoverykit.host import blocks, loops, process
+from recoverykit.host import blocks, disks, loops, process
 from recoverykit.model import FileSystem, LogPolicy, NtfsState, Volume
 
 _DIRTY = 0x0001  # VOLUME_IS_DIRTY
@@ -28,13 +35,19 @@ _SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0), or turn o
 
 def state(volume: Volume) -> NtfsState:
     """Read the three states from the volume's bytes; raises FormatError where it is damaged."""
-    with blocks.reader(volume.path) as (read, size):
-        end = volume.offset + (volume.size or size)
+    with _reader(volume) as inside:
+        return judge(inside)
+
+
+@contextmanager
+def _reader(volume: Volume) -> Iterator[Read]:
+    with blocks.reader(volume.path) as (read, whole):
+        size = volume.size or whole - volume.offset
 
         def inside(offset: int, length: int) -> bytes:
-            return read(volume.offset + offset, min(length, end - volume.offset - offset))
+            return read(volume.offset + offset, min(length, size - offset))
 
-        return judge(inside)
+        yield inside
 
 
 def judge(read: Read) -> NtfsState:
@@ -46,11 +59,17 @@ def judge(read: Read) -> NtfsState:
         raise FormatError("$Volume", 0, "no volume information")
     if log is None:
         raise FormatError("$LogFile", 0, "no data")
+    found = _log(ntfs, log)
     return NtfsState(
         dirty=bool(int.from_bytes(information.resident[10:12], "little") & _DIRTY),
-        log_unclean=not _log(ntfs, log).clean,
+        log_unclean=not found.clean or _is_modern(found.version),
         hibernated=_hibernated(ntfs),
     )
+
+
+def _is_modern(version: str) -> bool:
+    """Version 2.0 is never at rest: whatever its flags say, the volume was not closed."""
+    return version.startswith("2.")
 
 
 def _log(ntfs: NtfsVolume, log: ntfs_volume.Stream) -> ntfs_log.LogState:
@@ -129,10 +148,14 @@ def replay_log(volume: Volume) -> tuple[str, ...]:
         return ()
     if before.hibernated:
         raise TargetRefusedError(f"Windows is hibernated on {volume.name}.", hint=_SHUT_DOWN)
+    options = ["--sync"]
+    if _is_modern(_log_version(volume)):
+        _refuse_hibernation_elsewhere(volume)
+        options.append("--kill-fast-restart")
     with loops.device(volume) as device:
-        rehearsed = _recover(volume, device, "--no-action", "--sync")
+        rehearsed = _recover(volume, device, "--no-action", *options)
     with loops.device(volume, writable=True) as device:
-        played = _recover(volume, device, "--sync")
+        played = _recover(volume, device, *options)
     if state(volume).log_unclean or played != rehearsed:
         raise TargetRefusedError(
             f"The journal of {volume.name} is still not clean after its replay.", hint=_CHKDSK
@@ -140,6 +163,29 @@ def replay_log(volume: Volume) -> tuple[str, ...]:
     return (
         f"The journal of {volume.name} was replayed: {played} interrupted changes were completed.",
     )
+
+
+def _log_version(volume: Volume) -> str:
+    with _reader(volume) as inside:
+        ntfs = NtfsVolume.open(inside)
+        log = ntfs_volume.stream(ntfs, ntfs_volume.LOG_FILE)
+        return _log(ntfs, log).version if log else ""
+
+
+def _refuse_hibernation_elsewhere(volume: Volume) -> None:
+    """A hibernated Windows on another volume may hold this one in its memory."""
+    if volume.disk is None:
+        return
+    here = volume.disk.path
+    reach = disks.survey(None if here.is_block_device() else here).volumes
+    for other in reach:
+        if other.filesystem is FileSystem.NTFS and other.name != volume.name:
+            with suppress(FormatError, OSError):
+                if state(other).hibernated:
+                    raise TargetRefusedError(
+                        f"Windows is hibernated on {other.name} and may be using {volume.name}.",
+                        hint=_SHUT_DOWN,
+                    )
 
 
 def _recover(volume: Volume, device: Path, *options: str) -> int:

@@ -35,9 +35,9 @@ class Result:
 
     @property
     def complaint(self) -> str:
-        """The last thing it said, on one line: what a person needs to see of a failure."""
+        """The first thing it said, without a full stop: advice follows, the reason leads."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return lines[-1].strip() if lines else f"exit code {self.returncode}"
+        return lines[0].strip().rstrip(".") if lines else f"exit code {self.returncode}"
 
 
 def run(argv: Sequence[str | os.PathLike[str]], *, timeout: float = DEFAULT_TIMEOUT) -> Result:
