@@ -123,6 +123,18 @@ def _bunches(services: Iterable[Service]) -> frozenset[str]:
 # --- when it came -------------------------------------------------------------------------
 
 
+def untried(facts: Facts) -> tuple[str, ...]:
+    """Early-starting drivers that changed in the newest session: no boot has proven them yet."""
+    start = facts.times.good_start
+    return tuple(
+        driver
+        for driver, candidate in facts.candidates.items()
+        if start is not None
+        and candidate.service.start in _EARLY
+        and any(start.when < when for _, when, _ in _changes(candidate, facts))
+    )
+
+
 def _changed(rule: Rule, facts: Facts) -> Iterator[Finding]:
     start = facts.times.good_start
     if start is None or not facts.times.is_failing:

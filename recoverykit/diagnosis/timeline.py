@@ -99,7 +99,8 @@ def _crashes(items: Iterable[Evidence], cut: datetime) -> tuple[Crash, ...]:
         same = kept and (
             kept[-1].bugcheck == crash.bugcheck
             and kept[-1].parameters == crash.parameters
-            and kept[-1].dump != crash.dump
+            and not kept[-1].dump
+            and bool(crash.dump)
             and crash.when - kept[-1].when < _SAME_CRASH
         )
         if same:

@@ -40,7 +40,7 @@ def judge(install: WindowsInstall, evidence: Sequence[Evidence]) -> Diagnosis:
     if suspects and suspects[0].verdict is Verdict.CULPRIT:
         return Diagnosis(Kind.DRIVER, _accusation(suspects[0]), suspects, gaps)
     if facts.times.is_healthy:
-        return Diagnosis(Kind.HEALTHY, _healthy(facts.times), suspects, gaps)
+        return Diagnosis(Kind.HEALTHY, _healthy(facts), suspects, gaps)
     return Diagnosis(Kind.UNKNOWN, _unknown(facts.times, suspects), suspects, gaps)
 
 
@@ -120,9 +120,14 @@ def _accusation(culprit: Suspect) -> str:
     return f"The driver {culprit.driver} (service {culprit.service}{by}) keeps it from starting."
 
 
-def _healthy(times: Timeline) -> str:
-    when = f" ({times.last_good.when:%Y-%m-%d %H:%M} UTC)" if times.last_good else ""
-    return f"Nothing found that keeps it from starting: its last session{when} came up."
+def _healthy(facts: rules.Facts) -> str:
+    good = facts.times.last_good
+    when = f" ({good.when:%Y-%m-%d %H:%M} UTC)" if good else ""
+    said = f"Nothing found that keeps it from starting: its last session{when} came up."
+    untried = rules.untried(facts)
+    if untried:
+        said += f" Changed since and not yet tried in a boot: {', '.join(sorted(untried)[:3])}."
+    return said
 
 
 def _unknown(times: Timeline, suspects: Sequence[Suspect]) -> str:

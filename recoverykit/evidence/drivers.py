@@ -19,12 +19,14 @@ from recoverykit.formats import pe
 from recoverykit.model import DriverFile, Evidence, Gap, Service, Source, StartType, WindowsInstall
 
 _ORDER = tuple(StartType)
+_MAX_UNREAD = 5  # a compressed Windows has hundreds for one and the same reason
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def collect(install: WindowsInstall, services: Sequence[Service]) -> Iterator[Evidence]:
     """One DriverFile for every file that a service names and that is there."""
     done: set[str] = set()
+    unread = 0
     for service in sorted(services, key=lambda item: _ORDER.index(item.start)):
         if service.path is None or service.path in done:
             continue
@@ -32,7 +34,13 @@ def collect(install: WindowsInstall, services: Sequence[Service]) -> Iterator[Ev
         try:
             yield _examine(install, service, service.path)
         except (OSError, RecoveryKitError) as exc:
-            yield Gap(Source(service.path), f"the driver of {service.name} cannot be read: {exc}")
+            unread += 1
+            if unread <= _MAX_UNREAD:
+                reason = f"the driver of {service.name} cannot be read: {exc}"
+                yield Gap(Source(service.path), reason)
+    if unread > _MAX_UNREAD:
+        folder = f"{install.folder}/System32/drivers"
+        yield Gap(Source(folder), f"{unread - _MAX_UNREAD} more drivers cannot be read")
 
 
 def _examine(install: WindowsInstall, service: Service, path: str) -> Evidence:

@@ -56,7 +56,9 @@ _INSTALLED = (_SERVICES, 7045)
 _FAILED = frozenset(
     {(_SERVICES, 7000), (_SERVICES, 7001), (_SERVICES, 7026), ("microsoft-windows-kernel-pnp", 219)}
 )
-_WANTED = frozenset(event for _, event in (*_KINDS, *_REPORTED, _INSTALLED, *_FAILED))
+# What a boot writes first, in this order: unexpected end, version, log started, kernel started.
+_FIRST = frozenset({("eventlog", 6008), ("eventlog", 6009), ("eventlog", 6005), (_GENERAL, 12)})
+_WANTED = frozenset(event for _, event in (*_KINDS, *_REPORTED, _INSTALLED, *_FAILED, *_FIRST))
 _BUGCHECK = re.compile(r"^\s*0x([0-9a-f]{1,8})\s*\(([^)]{0,200})\)", re.IGNORECASE)
 
 
@@ -78,6 +80,7 @@ def _read(stream: BinaryIO, path: str) -> Iterator[Evidence]:
     stamps: list[evtx.Stamp] = []
     evidence: list[Evidence] = []
     problems: list[Gap] = []
+    boundaries: set[int] = set()
     listed = evtx.chunks(stream)
     if not listed:
         yield Gap(Source(path), "the event log holds no records")
@@ -86,13 +89,18 @@ def _read(stream: BinaryIO, path: str) -> Iterator[Evidence]:
             break
         content = evtx.read(stream, chunk, _WANTED)
         stamps += content.stamps
+        boundaries |= {item.offset for item in content.records if _begins_boot(item)}
         evidence += (item for record in content.records for item in _meaning(record, path))
         problems += (Gap(Source(path, chunk.offset), problem) for problem in content.problems)
     yield from evidence
-    yield from _lasting(evidence, stamps, path)
+    yield from _lasting(boundaries, stamps, path)
     yield from problems[:_MAX_PROBLEMS]
     if len(problems) > _MAX_PROBLEMS:
         yield Gap(Source(path), f"{len(problems) - _MAX_PROBLEMS} more records could not be read")
+
+
+def _begins_boot(record: evtx.Record) -> bool:
+    return (record.provider.lower(), record.event) in _FIRST
 
 
 def _good_sessions(evidence: list[Evidence]) -> int:
@@ -106,28 +114,24 @@ def _good_sessions(evidence: list[Evidence]) -> int:
     )
 
 
-def _lasting(evidence: list[Evidence], stamps: list[evtx.Stamp], path: str) -> Iterator[BootEvent]:
+def _lasting(boundaries: set[int], stamps: list[evtx.Stamp], path: str) -> Iterator[BootEvent]:
     """The last sign of life of every session that went on long enough to have come up.
 
     Life is the sum of the gaps between records, none counting more than _QUIET, in the order of
     the records: a clock that jumps (a time sync after the boot) does not make a session long.
+    `boundaries` are the offsets of the records that a boot begins with.
     """
-    starts = {
-        item.source.offset
-        for item in evidence
-        if isinstance(item, BootEvent) and item.kind is BootEventKind.STARTED
-    }
-    lived, previous = timedelta(0), None
+    lived, previous, begun = timedelta(0), None, False
     for stamp in sorted(stamps, key=lambda item: item.number):
-        if stamp.offset in starts:
-            if previous is not None and lived >= LASTED:
+        if stamp.offset in boundaries:
+            if begun and previous is not None and lived >= LASTED:
                 yield BootEvent(Source(path, previous.offset), previous.when, _CAME_UP)
-            lived, previous = timedelta(0), None
+            lived, previous, begun = timedelta(0), None, True
         if previous is not None and stamp.when > previous.when:
             lived += min(stamp.when - previous.when, _QUIET)
         if previous is None or stamp.when > previous.when:
             previous = stamp
-    if previous is not None and lived >= LASTED and starts:
+    if begun and previous is not None and lived >= LASTED:
         yield BootEvent(Source(path, previous.offset), previous.when, _CAME_UP)
 
 
