@@ -91,7 +91,7 @@ def _logical(
     found: list[Partition] = []
     notes: list[str] = []
     seen: set[int] = set()
-    here = base
+    here, number = base, 5
     while len(seen) < _MAX_LOGICAL:
         if here in seen or not base <= here < base + length:
             notes.append("The chain of logical partitions is damaged; the rest was left out.")
@@ -103,10 +103,10 @@ def _logical(
             break
         (_, kind, start, sectors), (_, link_kind, link, _), *_ = _table(sector)
         if kind and sectors:
-            number = 5 + len(found)
             part = _partition(number, kind, here + start, sectors, sector_size, signature)
             end = min(size, (base + length) * sector_size)
             _keep(part, end, found, notes)
+            number += 1
         if not link_kind or not link:
             break
         here = base + link
