@@ -23,7 +23,7 @@ from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
 from recoverykit.model import Plan, QuarantineFile, SetValue
 from recoverykit.repair import hives
-from recoverykit.repair.journal import QUARANTINE, Intent, Journal, describe, locate
+from recoverykit.repair.journal import QUARANTINE, Intent, Journal, describe, locate, stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def carry_out(journal: Journal, change: Change) -> None:
 
 def _place(journal: Journal, target: Path, number: int) -> str:
     """Where a file goes: under its own name, unless another one has it there."""
-    taken = (journal.folder / QUARANTINE / target.name).exists()
+    taken = stands(journal.folder / QUARANTINE / target.name)
     name = f"{number:04}-{target.name}" if taken else target.name
     return f"{journal.relative}/{QUARANTINE}/{name}"
 

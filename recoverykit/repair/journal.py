@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +93,7 @@ class Journal:
     @property
     def closed(self) -> bool:
         # While ntfs-3g renames, both names may stand: the new one says the renaming was begun.
-        return (self.folder / CLOSED).exists()
+        return stands(self.folder / CLOSED)
 
     def append(self, event: str, **fields: object) -> None:
         """Say something durably. Raises OSError."""
@@ -130,7 +129,7 @@ def create(mount: Path, identity: str, begin: Mapping[str, object]) -> Journal:
 def _home(mount: Path) -> bool:
     """Make or check the RecoveryKit folder; False where the file system protects nothing."""
     home = mount / HOME
-    if not os.path.lexists(home):
+    if not stands(home):
         return durable.make_folder(home, ntfs_metadata.PRIVATE_FOLDER)
     if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
         # Empty: perhaps of a run that was cut before it could protect it. Nothing is planted in it.
@@ -155,7 +154,7 @@ def find(mount: Path) -> tuple[Journal, ...]:
     """Every transaction on a volume, oldest first; a folder whose first line was never written
     is none. Raises OSError and TargetRefusedError (a folder that is not ours)."""
     home = mount / HOME
-    if not os.path.lexists(home):
+    if not stands(home):
         return ()
     if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
         return ()
@@ -167,12 +166,17 @@ def find(mount: Path) -> tuple[Journal, ...]:
 
 
 def _begun(journal: Journal) -> bool:
-    require_ours(journal.folder)
+    """A folder that a cut left unprotected holds no journal yet; it is passed over."""
     for path in (journal.folder / OPEN, journal.folder / CLOSED):
-        if path.is_file():
-            with path.open("rb") as stream:
-                return b"\n" in stream.read(_MAX_SIZE)
+        if path.is_file() and _has_line(path):
+            require_ours(journal.folder)
+            return True
     return False
+
+
+def _has_line(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return b"\n" in stream.read(_MAX_SIZE)
 
 
 def info(journal: Journal) -> TransactionInfo:
@@ -358,6 +362,15 @@ _MEANINGS: dict[str, Callable[[Mapping[str, Any]], object]] = {
 # --- paths --------------------------------------------------------------------------------
 
 
+def stands(path: Path) -> bool:
+    """Whether anything has this name; unlike `os.path.lexists`, a failing disk is an error."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def locate(mount: Path, relative: str) -> Path:
     """The file a journal or plan names. Raises TargetRefusedError if it could be outside.
 
@@ -369,9 +382,9 @@ def locate(mount: Path, relative: str) -> Path:
     path = mount
     for part in parts[:-1]:
         path /= part
-        if os.path.lexists(path) and not stat.S_ISDIR(path.lstat().st_mode):
+        if stands(path) and not stat.S_ISDIR(path.lstat().st_mode):
             raise TargetRefusedError(f"{path} is a link or a file where a folder is expected")
     path /= parts[-1]
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+    if stands(path) and not stat.S_ISREG(path.lstat().st_mode):
         raise TargetRefusedError(f"{path} is a link or a folder where a file is expected")
     return path

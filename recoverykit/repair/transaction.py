@@ -17,6 +17,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from recoverykit.host.ntfs_metadata import PRIVATE_FILE
 from recoverykit.model import Plan, TransactionInfo, WindowsInstall
 from recoverykit.repair import actions, journal, undo, verify
 from recoverykit.repair import plan as planning
+from recoverykit.repair.actions import Change
 from recoverykit.repair.journal import Journal, locate
 
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -40,25 +43,40 @@ def apply(
     Raises TargetRefusedError, FormatError or RecoveryKitError with nothing changed, or everything
     put back; RollbackError if that failed.
     """
-    with lock.exclusive(install.mount):
-        _require_settled(install.mount)
-        _require_unchanged(install.mount, plan)
-        _require_space(install.mount, plan)
-        changes = actions.prepare(install.mount, plan, now)
-        before = verify.look(install.mount, changes)
-        transaction = _begin(install, plan, now)
-        try:
-            _record(transaction, plan, report)
-            for change in changes:
-                actions.carry_out(transaction, change)
-            _require_proof(verify.problems(transaction, plan, changes, before))
-            transaction.append("commit")
-        except (OSError, RecoveryKitError) as exc:
-            _roll_back(transaction, exc)
-        except BaseException:  # somebody pressed Ctrl-C, memory ran out: put back, then let it pass
-            undo.take_back(transaction)
-            raise
-        return journal.info(transaction)
+    try:
+        with lock.exclusive(install.mount):
+            _require_settled(install.mount)
+            _require_unchanged(install.mount, plan)
+            _require_space(install.mount, plan)
+            changes = actions.prepare(install.mount, plan, now)
+            before = verify.look(install.mount, changes)
+            transaction = _begin(install, plan, now)
+            info = journal.info(transaction)
+            _perform(transaction, plan, changes, before, report)
+    except OSError as exc:
+        raise _nothing_changed(exc) from exc
+    return replace(info, state="committed", changed=tuple(change.target for change in changes))
+
+
+def _perform(
+    transaction: Journal,
+    plan: Plan,
+    changes: Sequence[Change],
+    before: Mapping[str, verify.Listing],
+    report: bytes | None,
+) -> None:
+    """Steps 4 to 7, or everything put back."""
+    try:
+        _record(transaction, plan, report)
+        for change in changes:
+            actions.carry_out(transaction, change)
+        _require_proof(verify.problems(transaction, plan, changes, before))
+        transaction.append("commit")
+    except (OSError, RecoveryKitError) as exc:
+        _roll_back(transaction, exc)
+    except BaseException:  # somebody pressed Ctrl-C, memory ran out: put back, then let it pass
+        undo.take_back(transaction)
+        raise
 
 
 def history(mount: Path) -> tuple[TransactionInfo, ...]:
@@ -131,10 +149,7 @@ def _begin(install: WindowsInstall, plan: Plan, now: datetime) -> Journal:
         "volume": install.volume.identity or install.volume.serial,
         "plan": planning.digest(plan),
     }
-    try:
-        return journal.create(install.mount, _identity(install.mount, now), begin)
-    except OSError as exc:
-        raise _nothing_changed(exc) from exc
+    return journal.create(install.mount, _identity(install.mount, now), begin)
 
 
 def _nothing_changed(exc: OSError) -> RecoveryKitError:

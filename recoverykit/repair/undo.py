@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
 from recoverykit.model import TransactionInfo
 from recoverykit.repair import hives, journal
 from recoverykit.repair.actions import put, sha256, stage
-from recoverykit.repair.journal import Intent, Journal, describe, locate
+from recoverykit.repair.journal import Intent, Journal, describe, locate, stands
 from recoverykit.repair.plan import file_state
 
 _ASIDE = re.compile(r"\.ntfs-3g-\d{10}")  # what ntfs-3g calls the old file while it renames
@@ -45,12 +46,17 @@ def undo(mount: Path, transaction_id: str | None = None) -> TransactionInfo:
     """Take back the named transaction, or the newest that is not undone.
 
     Raises NoCulpritError if there is none; TargetRefusedError with nothing changed where something
-    else stands in the way; RollbackError where it had to stop in the middle.
+    else stands in the way, FormatError for a journal that was altered; RollbackError where it had
+    to stop in the middle.
     """
-    with lock.exclusive(mount):
-        found = _choose(mount, transaction_id)
-        take_back(found)
-        return journal.info(found)
+    try:
+        with lock.exclusive(mount):
+            found = _choose(mount, transaction_id)
+            info = journal.info(found)
+            take_back(found)
+            return replace(info, state="undone")
+    except OSError as exc:
+        raise RecoveryKitError(f"the volume failed before anything was undone: {exc}") from exc
 
 
 def _choose(mount: Path, transaction_id: str | None) -> Journal:
@@ -174,7 +180,7 @@ def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
     kept = locate(transaction.mount, intent.moved_to)
     _clear(stage(transaction, target))
     if file_state(transaction.mount, intent.target).sha256 == intent.before:
-        if kept.exists():  # a rename was cut between its two halves: two names, one file
+        if stands(kept):  # a rename was cut between its two halves: two names, one file
             durable.remove(kept)
     elif file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
         durable.move(kept, target)
@@ -187,7 +193,7 @@ def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
 def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
     _clear(stage(transaction, target))
     newest = _newest(transaction, intent)
-    if not target.exists():
+    if not stands(target):
         _put_image(transaction, newest, target)
     _clear_aside(transaction, target)
     standing = file_state(transaction.mount, intent.target).sha256
@@ -273,7 +279,7 @@ def _require_quarantine(transaction: Journal, intent: Intent) -> None:
 
 
 def _clear(path: Path) -> None:
-    if path.exists():
+    if stands(path):
         durable.remove(path)
 
 

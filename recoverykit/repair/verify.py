@@ -16,7 +16,7 @@ from recoverykit.host import ntfs_metadata
 from recoverykit.model import Plan
 from recoverykit.repair import hives
 from recoverykit.repair.actions import Change
-from recoverykit.repair.journal import HOME, Intent, Journal
+from recoverykit.repair.journal import HOME, Intent, Journal, stands
 from recoverykit.repair.plan import file_state
 
 Listing = Mapping[str, tuple[int, int, int]]  # name -> (mode, size, ns of last modification)
@@ -56,7 +56,7 @@ def problems(
 
 
 def _moved(mount: Path, intent: Intent) -> Iterator[str]:
-    if (mount / intent.target).exists():
+    if stands(mount / intent.target):
         yield f"{intent.target} still stands in its old place"
     if file_state(mount, intent.moved_to).sha256 != intent.before:
         yield f"{intent.moved_to} does not hold the quarantined file"

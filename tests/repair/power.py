@@ -1,0 +1,146 @@
+"""Cut the power, or break the disk, at any durable operation.
+
+What an operation can leave when it is cut is modelled on ntfs-3g (see `recoverykit.durable`): files
+that are empty or shorter, a renaming that stopped between its links and unlinks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recoverykit import durable
+
+OPERATIONS = (
+    "write",
+    "copy",
+    "append",
+    "replace",
+    "move",
+    "remove",
+    "make_folder",
+    "protect",
+    "stamp",
+    "name_short",
+)
+ASIDE = ".ntfs-3g-0000000001"
+
+
+class PowerCut(BaseException):
+    """The machine went dark: nothing in the program runs after this."""
+
+
+def _shortened(path: Path, content: bytes, *_: object) -> list[Callable[[], object]]:
+    lengths = (0, len(content) // 2, max(len(content) - 1, 0))
+    return [partial(path.write_bytes, content[:length]) for length in lengths]
+
+
+def _shortened_copy(source: Path, target: Path, *_: object) -> list[Callable[[], object]]:
+    return _shortened(target, source.read_bytes())
+
+
+def _appended(path: Path, content: bytes) -> list[Callable[[], object]]:
+    tails = [content[:length] for length in (1, len(content) // 2, len(content) - 1)]
+    tails.append(bytes(len(content)))  # the new size was durable, the data was not
+    return [partial(path.write_bytes, path.read_bytes() + tail) for tail in tails]
+
+
+def _replaced(stage: Path, target: Path) -> list[Callable[[], object]]:
+    aside = target.with_name(target.name + ASIDE)
+    if not target.exists():
+        return _moved(stage, target)
+    return _prefixes(
+        [
+            partial(os.link, target, aside),
+            target.unlink,
+            partial(os.link, stage, target),
+            stage.unlink,
+        ]
+    )
+
+
+def _moved(source: Path, target: Path) -> list[Callable[[], object]]:
+    return _prefixes([partial(os.link, source, target)])
+
+
+def _folder(path: Path, *_: object) -> list[Callable[[], object]]:
+    return _prefixes([path.mkdir])
+
+
+def _prefixes(steps: list[Callable[[], object]]) -> list[Callable[[], object]]:
+    return [partial(_take, steps[:count]) for count in range(1, len(steps) + 1)]
+
+
+def _take(steps: list[Callable[[], object]]) -> None:
+    for step in steps:
+        step()
+
+
+_TORN: dict[str, Callable[..., list[Callable[[], object]]]] = {
+    "write": _shortened,
+    "copy": _shortened_copy,
+    "append": _appended,
+    "replace": _replaced,
+    "move": _moved,
+    "make_folder": _folder,
+}
+
+
+@contextmanager
+def operations(
+    before: Callable[[int, str, tuple[Any, ...]], None], *, sync: bool = False
+) -> Iterator[list[str]]:
+    """Call `before(number, name, arguments)` ahead of every durable operation; yield the names."""
+    done: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        if not sync:
+            patch.setattr(os, "fsync", lambda _: None)  # what is durable is decided here
+        for name in OPERATIONS:
+            real = getattr(durable, name)
+
+            def operation(
+                *arguments: Any, name: str = name, real: Any = real, **options: Any
+            ) -> Any:
+                done.append(name)
+                before(len(done) - 1, name, arguments)
+                return real(*arguments, **options)
+
+            patch.setattr(durable, name, operation)
+        yield done
+
+
+def cut(at: int, tear: int | None) -> Callable[[int, str, tuple[Any, ...]], None]:
+    """Let `at` operations through. The next is lost, or leaves its `tear`-th torn state."""
+
+    def before(number: int, name: str, arguments: tuple[Any, ...]) -> None:
+        if number == at and tear is not None and name in _TORN:
+            torn = _TORN[name](*arguments)
+            if tear < len(torn):
+                torn[tear]()
+        if number >= at:
+            raise PowerCut
+
+    return before
+
+
+def tears(name: str) -> int:
+    """How many torn states an operation can leave at most."""
+    return {"write": 3, "copy": 3, "append": 4, "replace": 4, "move": 1, "make_folder": 1}.get(
+        name, 0
+    )
+
+
+def failing(at: int, code: int, *, once: bool) -> Callable[[int, str, tuple[Any, ...]], None]:
+    """Operation `at` fails with an errno, and unless `once` every later one does too."""
+
+    def before(number: int, name: str, arguments: tuple[Any, ...]) -> None:
+        if number == at or (number > at and not once):
+            raise OSError(code, os.strerror(code), str(arguments[0]))
+
+    return before

@@ -1,0 +1,139 @@
+"""A very small Windows volume, the plan for its faulty driver, and what a volume looks like."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from recoverykit.host import ntfs_metadata
+from recoverykit.model import (
+    Evidence,
+    FileSystem,
+    Finding,
+    Plan,
+    Service,
+    Source,
+    StartType,
+    Suspect,
+    Verdict,
+    Volume,
+    WindowsInstall,
+)
+from recoverykit.repair import hives
+from recoverykit.repair import plan as planning
+from tests.builders import registry
+from tests.independent import registry as hivex
+
+NOW = datetime(2026, 11, 22, 17, 45, 1, tzinfo=UTC)
+SYSTEM = "Windows/System32/config/SYSTEM"
+DRIVER = "Windows/System32/drivers/acme filter.sys"
+SERVICE = "ControlSet001\\Services\\acme"
+OVERRIDE = f"{SERVICE}\\StartOverride"
+BOOT, OFF = b"\0\0\0\0", b"\4\0\0\0"
+
+
+@cache
+def system_hive() -> bytes:
+    """A SYSTEM hive with one faulty boot-start service, its StartOverride, and a bystander."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "SYSTEM"
+        changes = [
+            registry.change("Select", {"Current": 1}),
+            registry.change(SERVICE, {"Start": 0, "Type": 1, "ErrorControl": 3}),
+            registry.change(OVERRIDE, {"0": 0, "1": 4}),
+            registry.change("ControlSet001\\Services\\good", {"Start": 0, "Type": 1}),
+        ]
+        registry.write(path, changes, NOW)
+        return path.read_bytes()
+
+
+def build(mount: Path) -> None:
+    """Write the volume's files below an empty folder."""
+    files = {
+        SYSTEM: system_hive(),
+        f"{SYSTEM}.LOG1": b"",
+        f"{SYSTEM}.LOG2": b"",
+        "Windows/System32/config/SOFTWARE": b"another hive",
+        DRIVER: b"MZ acme" * 1000,
+        "Windows/System32/drivers/good.sys": b"MZ good" * 1000,
+    }
+    for name, content in files.items():
+        path = mount / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def install(mount: Path) -> WindowsInstall:
+    return WindowsInstall(
+        volume=Volume("disk.img#3", FileSystem.NTFS, mount),
+        mount=mount,
+        folder="Windows",
+        system_hive=SYSTEM,
+        software_hive="Windows/System32/config/SOFTWARE",
+    )
+
+
+def service(name: str = "acme", driver: str = "acme filter.sys", **changes: object) -> Service:
+    made = Service(
+        source=Source(SYSTEM),
+        name=name,
+        start=StartType.BOOT,
+        type=1,
+        error_control=1,
+        driver=driver,
+        path=DRIVER,
+        image_path="",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # a table's rows name the fields
+
+
+def suspect() -> Suspect:
+    finding = Finding("acme filter.sys", "crash", 60, "It was named by three crashes.", ())
+    return Suspect("acme filter.sys", "acme", Verdict.CULPRIT, 90, (finding,), DRIVER)
+
+
+def plan(mount: Path, evidence: Sequence[Evidence] | None = None) -> Plan:
+    loaded, _ = hives.load(mount / SYSTEM)
+    made = planning.make(install(mount), suspect(), evidence or [service()], loaded)
+    assert isinstance(made, Plan), made
+    return made
+
+
+# --- looking at it ------------------------------------------------------------------------
+
+State = dict[str, tuple[str, object, object, object]]
+
+
+def state(mount: Path) -> State:
+    """Bytes, security descriptor, attributes and short name of every file but our own folder's."""
+    found: State = {}
+    for path in sorted(mount.rglob("*")):
+        name = path.relative_to(mount).as_posix()
+        if name.split("/")[0] in ("RecoveryKit", "System Volume Information") or path.is_dir():
+            continue
+        kept = ntfs_metadata.read(path)
+        found[name] = (
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            kept.security,
+            kept.attributes,
+            kept.short_name,
+        )
+    return found
+
+
+def start(mount: Path) -> bytes:
+    loaded, _ = hives.load(mount / SYSTEM)
+    key = loaded.find(SERVICE)
+    value = key.value("Start") if key else None
+    assert value is not None
+    return value.data
+
+
+def set_value(mount: Path, key: str, name: str, value: int) -> None:
+    """What Windows may do once it runs again."""
+    hivex.edit(mount / SYSTEM, [registry.change(key, {name: value})])

@@ -1,0 +1,160 @@
+"""The same on real NTFS: metadata, and the file system process killed in the middle."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recoverykit.errors import RecoveryKitError
+from recoverykit.host import ntfs_metadata
+from recoverykit.repair import transaction, undo
+from tests.conftest import mounts, need
+from tests.repair import ntfs, target
+from tests.repair.power import operations
+
+pytestmark = [mounts, need("mkntfs", "ntfs-3g"), pytest.mark.disk]
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    image = tmp_path_factory.mktemp("ntfs") / "disk.img"
+    ntfs.make(image)
+    return image
+
+
+@pytest.fixture
+def image(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(pristine, tmp_path / "disk.img"))
+
+
+def apply(mount: Path) -> None:
+    transaction.apply(target.install(mount), target.plan(mount), now=target.NOW, report=b"{}")
+
+
+def times(path: Path) -> tuple[int, ...]:
+    kept = ntfs_metadata.read(path).times
+    assert kept is not None
+    return struct.unpack(">4Q", kept)[:2]  # reading changes the others
+
+
+def test_apply_and_undo_keep_everything(image: Path) -> None:
+    with ntfs.mounted(image) as volume:
+        before = target.state(volume.path)
+        assert before[target.SYSTEM][1] == ntfs.HIVE_SECURITY
+        assert before[target.DRIVER][3] == b"ACMEFI~1.SYS"
+        apply(volume.path)
+
+    with ntfs.mounted(image) as volume:
+        after = target.state(volume.path)
+        assert target.start(volume.path) == target.OFF
+        assert after[target.SYSTEM][1:] == before[target.SYSTEM][1:]
+        assert times(volume.path / target.SYSTEM)[0] == ntfs.CREATED
+        assert after.keys() == before.keys() - {target.DRIVER}
+        undo.undo(volume.path)
+
+    with ntfs.mounted(image) as volume:
+        assert target.state(volume.path) == before
+        for name in (target.SYSTEM, target.DRIVER):
+            assert times(volume.path / name) == (ntfs.CREATED, ntfs.CREATED + 10**12)
+
+
+def test_nobody_else_may_read_what_we_keep(image: Path) -> None:
+    with ntfs.mounted(image) as volume:
+        apply(volume.path)
+        home = volume.path / "RecoveryKit"
+        for path in (home, *home.rglob("*")):
+            kept = ntfs_metadata.security(path)
+            if path.parent.name == "quarantine":
+                assert kept == ntfs.DRIVER_SECURITY  # moved, not changed
+            else:
+                assert kept is not None
+                assert ntfs_metadata.is_private(kept), path
+
+
+def test_a_volume_without_room_is_refused(image: Path) -> None:
+    with ntfs.mounted(image) as volume:
+        (volume.path / "memory.dmp").write_bytes(bytes(14 << 20))
+        before = target.state(volume.path)
+        with pytest.raises(RecoveryKitError, match="volume full") as caught:
+            apply(volume.path)
+        assert caught.value.exit_code == 5
+        assert target.state(volume.path) == before
+        assert not (volume.path / "RecoveryKit").exists()
+
+
+def test_a_volume_that_fills_up_meanwhile_is_rolled_back(image: Path) -> None:
+    """Another writer takes the room after it was checked: the real ENOSPC of ntfs-3g."""
+    with ntfs.mounted(image) as volume:
+        before = target.state(volume.path)
+
+        def fill(_: int, name: str, __: tuple[Any, ...]) -> None:
+            if name == "copy":  # the first before-image
+                fill_up(volume.path / "full")
+
+        with operations(fill, sync=True), pytest.raises(RecoveryKitError, match="No space"):
+            apply(volume.path)
+        (volume.path / "full").unlink()
+        for seen in transaction.history(volume.path):
+            if seen.state != "undone":
+                undo.undo(volume.path)
+        assert target.state(volume.path) == before
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb") as stream, contextlib.suppress(OSError):
+        while True:
+            stream.write(bytes(1 << 16))
+            stream.flush()
+
+
+@pytest.mark.parametrize("at", range(6, 21))
+def test_killed_before_an_operation(at: int, image: Path) -> None:
+    with ntfs.mounted(image) as volume:
+        before = target.state(volume.path)
+
+        def kill(number: int, *_: object) -> None:
+            if number == at:
+                volume.kill()
+
+        with operations(kill, sync=True), pytest.raises(RecoveryKitError):
+            apply(volume.path)
+    recovered(image, before)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_in_the_middle_of_something(seed: int, image: Path) -> None:
+    with ntfs.mounted(image) as volume:
+        before = target.state(volume.path)
+        plan, installed = target.plan(volume.path), target.install(volume.path)
+        delay = random.Random(seed).uniform(0.001, 0.05)
+
+        def kill() -> None:
+            time.sleep(delay)
+            volume.kill()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        with contextlib.suppress(OSError, RecoveryKitError):
+            transaction.apply(installed, plan, now=target.NOW)
+        thread.join()
+    recovered(image, before)
+
+
+def recovered(image: Path, before: target.State) -> None:
+    """Opened again by another process, whatever stands is taken back, and all is as it was."""
+    with ntfs.mounted(image) as volume:
+        for seen in transaction.history(volume.path):
+            assert seen.state != "damaged", seen
+            undo.undo(volume.path, seen.id)
+        assert target.state(volume.path) == before
+    checked = subprocess.run(["ntfsfix", "-n", image], check=False, capture_output=True)
+    assert checked.returncode == 0, checked.stdout
