@@ -50,7 +50,7 @@ def create(
     *,
     scheme: str = "gpt",
     volumes: int = 1,
-    volume_mib: int = 320,
+    volume_mib: int = 160,
     filesystem: str = "ntfs",
     bcd: bytes = b"",
 ) -> DiskImage:
@@ -109,6 +109,11 @@ def _format(path: Path, partition: Partition) -> None:
         # Without -h: mtools looks for a partition table where hidden sectors are recorded.
         arguments = ["-F", "32", "-s", cluster, "-n", "SYSTEM", "--offset", start]
         _run("mkfs.fat", *arguments, str(path), blocks)
+
+
+def format_again(image: DiskImage, partition: Partition) -> None:
+    """Empty one partition: the file system anew, nothing in it."""
+    _format(image.path, partition)
 
 
 def _fill_esp(path: Path, partition: Partition, bcd: bytes) -> None:

@@ -7,19 +7,20 @@ tests to show, and is not arranged here.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
 
 from tests.builders import bootlog, evtx, history, registry
 from tests.builders.disk import MIB, DiskImage, Partition
 from tests.builders.winbytes import HIVE
-from tests.builders.windows import CONFIG, Windows, third_party
+from tests.builders.windows import CONFIG, HIDDEN_SYSTEM, Windows, third_party
 from tests.conftest import REAL_DATA, read_real
 from tests.independent import registry as independent
 
@@ -98,7 +99,7 @@ def driver_in_class_filter(windows: Windows, service: str = "acmeflt") -> Broken
     """The same fault in a driver that is also a lower filter of every disk."""
     broken = boot_start_driver_crashes(windows, service)
     key = f"{windows.control_set}\\Control\\Class\\{_DISK_CLASS}"
-    lower = independent.registry(windows.system)[key].values.get("LowerFilters")
+    lower = independent.key(windows.system, key).values.get("LowerFilters")
     names = [] if lower is None else _names(lower[1])
     change = registry.change(key, {"LowerFilters": [*names, service]}, history.FAULT_INSTALLED)
     _edit(windows, [change])
@@ -140,18 +141,24 @@ def dirty_hive_without_logs(windows: Windows) -> None:
 def full_volume(windows: Windows) -> None:
     """Not a cluster left for a before-image."""
     filler = windows.volume / "Users" / "video.mp4"
-    with filler.open("wb") as file:
-        for size in (MIB, 4096, 512):
-            _fill(file.fileno(), bytes(size))
+    with filler.open("wb", buffering=0) as file:
+        for size in (MIB, 4096):
+            while _fits(file, bytes(size)):
+                pass
 
 
-def _fill(file: int, block: bytes) -> None:
-    """Write until the volume has no room for another block."""
+def _fits(file: FileIO, block: bytes) -> bool:
     try:
-        while True:
-            os.write(file, block)
+        return file.write(block) == len(block)
     except OSError as error:
-        assert error.errno == 28, error  # noqa: PT017  (the loop ends with "no space left")
+        assert error.errno == errno.ENOSPC, error  # noqa: PT017  (what we are waiting for)
+        return False
+
+
+def hibernated(windows: Windows, size: int = 4 * MIB) -> None:
+    """hiberfil.sys with the head of a resumable image, as Fast Startup leaves it."""
+    image = b"HIBR".ljust(4096, b"\0") + bytes(size - 4096)
+    windows.put("../hiberfil.sys", image, history.LAST_SHUTDOWN, HIVE, HIDDEN_SYSTEM)
 
 
 # --- whole images -------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Read and edit registry hives with hivex. Run by the system's Python: hivex is not on PyPI.
 
     hivex_tool.py dump HIVE        every key and value as JSON on standard output
+    hivex_tool.py key HIVE PATH    the same of one key
     hivex_tool.py services HIVE    the driver services of the current control set
     hivex_tool.py edit HIVE        applies the JSON list of changes on standard input, commits
 
@@ -120,13 +121,22 @@ def _stamp(path: Path, stamps: dict[int, int]) -> None:
             file.write(struct.pack("<Q", written))
 
 
-def main(verb: str, name: str) -> None:
+def one(hive: Any, path: str) -> dict[str, Any]:
+    """The entry `dump` would have for one key."""
+    node = _find(hive, path)
+    return {"written": hive.node_timestamp(node), "values": _values(hive, node)}
+
+
+def main(verb: str, name: str, key: str = "") -> None:
     path = Path(name)
     if verb == "edit":
         _stamp(path, edit(hivex.Hivex(name, write=True), json.load(sys.stdin)))
         return
     hive = hivex.Hivex(name)
-    json.dump(dump(hive) if verb == "dump" else services(hive), sys.stdout)
+    if verb == "key":
+        json.dump(one(hive, key), sys.stdout)
+    else:
+        json.dump(dump(hive) if verb == "dump" else services(hive), sys.stdout)
 
 
 if __name__ == "__main__":

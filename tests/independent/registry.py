@@ -23,24 +23,28 @@ class Key:
 
 def registry(hive: Path) -> dict[str, Key]:
     """Every key of the hive by its path below the root ("" is the root)."""
-    return {
-        path: Key(
-            entry["written"],
-            {name: (kind, data) for name, (kind, data) in entry["values"].items()},
-        )
-        for path, entry in _run("dump", hive).items()
-    }
+    return {path: _key(entry) for path, entry in json.loads(_call("dump", hive)).items()}
+
+
+def key(hive: Path, path: str) -> Key:
+    """One key of the hive."""
+    return _key(json.loads(_call("key", hive, path)))
+
+
+def _key(entry: dict[str, Any]) -> Key:
+    values = {name: (kind, data) for name, (kind, data) in entry["values"].items()}
+    return Key(entry["written"], values)
 
 
 def driver_services(hive: Path) -> dict[str, Any]:
     """Driver services, group order and time zone of the current control set."""
-    found: dict[str, Any] = _run("services", hive)
+    found: dict[str, Any] = json.loads(_call("services", hive))
     return found
 
 
 def edit(hive: Path, changes: Sequence[dict[str, Any]]) -> None:
     """Change a hive in place; see hivex_tool. Without changes: make a dirty hive clean."""
-    _call("edit", hive, json.dumps(list(changes)))
+    _call("edit", hive, stdin=json.dumps(list(changes)))
 
 
 def changed_values(
@@ -63,14 +67,9 @@ def _flat(keys: dict[str, Key]) -> dict[str, Value]:
     return flat
 
 
-def _run(verb: str, hive: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(_call(verb, hive))
-    return found
-
-
-def _call(verb: str, hive: Path, stdin: str = "") -> str:
+def _call(verb: str, hive: Path, *arguments: str, stdin: str = "") -> str:
     done = subprocess.run(
-        [SYSTEM_PYTHON, str(_TOOL), verb, str(hive)],
+        [SYSTEM_PYTHON, str(_TOOL), verb, str(hive), *arguments],
         input=stdin,
         capture_output=True,
         text=True,

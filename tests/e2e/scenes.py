@@ -1,0 +1,137 @@
+"""The disks that the end-to-end tests and the campaign work on, by name.
+
+The base image is made once and cloned; each scene then breaks its clone in its own way.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.builders import disk, faults, unclean, windows
+from tests.builders.disk import DiskImage, Partition
+from tests.conftest import REAL_DATA
+from tests.independent import registry
+from tests.independent.snapshot import Entry, extract, snapshot
+
+SYSTEM = "Windows/System32/config/SYSTEM"
+SERVICE, DRIVER = "acmeflt", "Windows/System32/drivers/acmeflt.sys"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A broken (or healthy) disk, with what it looked like before anybody touched it."""
+
+    disk: DiskImage
+    files: tuple[dict[str, Entry], ...]  # one snapshot per Windows volume
+    values: tuple[dict[str, registry.Key], ...]  # one SYSTEM hive per Windows volume
+
+
+def base(folder: Path, *, volumes: int = 1, scheme: str = "gpt") -> DiskImage:
+    """A healthy disk with `volumes` installations of Windows."""
+    bcd = REAL_DATA / "hives" / "bcd_asus" / "Boot_BCD"
+    made = disk.create(
+        folder / f"base-{scheme}-{volumes}.img",
+        scheme=scheme,
+        volumes=volumes,
+        bcd=bcd.read_bytes() if bcd.is_file() and scheme == "gpt" else b"",
+    )
+    for partition in made.windows:
+        with disk.mounted(made.path, partition) as root:
+            windows.populate(root, computer=f"DESKTOP-{partition.number}", product="Windows 10 Pro")
+    return made
+
+
+@contextmanager
+def opened(image: DiskImage, number: int = 0) -> Iterator[windows.Windows]:
+    """One installation of the image, mounted for writing."""
+    with disk.mounted(image.path, image.windows[number]) as root:
+        yield windows.reopen(root)
+
+
+def _crashing(image: DiskImage) -> None:
+    with opened(image) as found:
+        faults.boot_start_driver_crashes(found, SERVICE)
+
+
+def _second_of_two(image: DiskImage) -> None:
+    with opened(image, 1) as found:
+        faults.boot_start_driver_crashes(found, SERVICE)
+
+
+def _unclean(image: DiskImage) -> None:
+    _crashing(image)
+    unclean.make_log_unclean(image.path, image.windows[0].offset)
+
+
+def _filter(image: DiskImage) -> None:
+    with opened(image) as found:
+        faults.driver_in_class_filter(found, SERVICE)
+
+
+BREAK: dict[str, Callable[[DiskImage], None]] = {
+    "broken": _crashing,
+    "healthy": lambda _: None,
+    "two": _second_of_two,
+    "unclean": _unclean,
+    "filter": _filter,
+}
+
+
+def stage(base_image: DiskImage, name: str, target: Path) -> Scene:
+    """Clone the base, break the clone, and look at it from outside."""
+    image = disk.clone(base_image, target)
+    BREAK[name](image)
+    return Scene(
+        image,
+        tuple(files(image, partition) for partition in image.windows),
+        tuple(values(image, partition) for partition in image.windows),
+    )
+
+
+def files(image: DiskImage, partition: Partition) -> dict[str, Entry]:
+    return snapshot(image.path, partition.offset, partition.size)
+
+
+def values(image: DiskImage, partition: Partition) -> dict[str, registry.Key]:
+    copy = image.path.with_suffix(".hive")
+    return registry.registry(extract(image.path, SYSTEM, copy, partition.offset, partition.size))
+
+
+def flip_byte(iso: Path, name: str = "") -> Path:
+    """Flip one bit of a file inside an ISO image, found through xorriso's block list."""
+    name = name or _harmless_file(iso)
+    listing = _xorriso(iso, "-find", name, "-exec", "report_lba", "--")
+    found = re.search(r"File data lba:\s*\d+\s*,\s*(\d+)\s*,\s*\d+\s*,\s*(\d+)", listing)
+    assert found, listing
+    offset = int(found[1]) * 2048 + int(found[2]) // 2
+    with iso.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+    return iso
+
+
+def _harmless_file(iso: Path) -> str:
+    """A signed file on the medium that no boot loader reads."""
+    listing = _xorriso(iso, "-find", "/", "-type", "f")
+    names = [line.strip().strip("'") for line in listing.splitlines()]
+    harmless = [
+        name
+        for name in names
+        if name
+        and not name.startswith(("/boot", "/EFI", "/efi", "/.disk"))
+        and "manifest" not in name.lower()
+    ]
+    assert harmless, listing
+    return harmless[0]
+
+
+def _xorriso(iso: Path, *arguments: str) -> str:
+    argv = ["xorriso", "-indev", str(iso), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,87 @@
+"""Repair and undo of whole disk images on this host, judged from outside (hivex, ntfs-3g)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders.disk import DiskImage
+from tests.conftest import mounts
+from tests.e2e import proof, scenes
+from tests.e2e.command import recoverykit
+from tests.independent.snapshot import sha256
+
+pytestmark = [pytest.mark.disk, mounts]
+
+
+def test_repair_changes_the_plan_and_nothing_else_and_undo_takes_it_back(
+    one_windows: DiskImage, tmp_path: Path
+) -> None:
+    scene = scenes.stage(one_windows, "broken", tmp_path / "disk.img")
+
+    report = recoverykit("repair", scene.disk.path, "--yes", "--json")
+    assert report.exit_code == 0, report
+    entry = report.json["installations"][0]
+    assert entry["diagnosis"]["kind"] == "driver"
+    culprit = entry["diagnosis"]["suspects"][0]
+    assert (culprit["driver"], culprit["verdict"]) == ("acmeflt.sys", "culprit")
+    assert entry["outcome"] == "applied"
+    proof.repaired(scene)
+
+    undo = recoverykit("undo", scene.disk.path, "--yes")
+    assert undo.exit_code == 0, undo
+    proof.undone(scene)
+
+
+def test_only_the_broken_one_of_two_is_touched(two_windows: DiskImage, tmp_path: Path) -> None:
+    scene = scenes.stage(two_windows, "two", tmp_path / "disk.img")
+    other = scene.disk.windows[0]
+    before = proof.volume_sha256(scene.disk, other)
+
+    done = recoverykit("repair", scene.disk.path, "--yes")
+
+    assert done.exit_code == 0, done
+    assert proof.volume_sha256(scene.disk, other) == before
+    proof.repaired(scene, number=1)
+
+
+@pytest.mark.parametrize("verb", ["find", "diagnose", "check", "history", "repair"])
+def test_a_healthy_disk_is_not_written_to(
+    verb: str, one_windows: DiskImage, tmp_path: Path
+) -> None:
+    scene = scenes.stage(one_windows, "healthy", tmp_path / "disk.img")
+    before = sha256(scene.disk.path)
+
+    done = recoverykit(verb, scene.disk.path, *(["--yes"] if verb == "repair" else []))
+
+    assert sha256(scene.disk.path) == before
+    assert done.exit_code == 0, done
+
+
+def test_a_diagnosis_of_a_broken_disk_writes_nothing(
+    one_windows: DiskImage, tmp_path: Path
+) -> None:
+    scene = scenes.stage(one_windows, "broken", tmp_path / "disk.img")
+    before = sha256(scene.disk.path)
+
+    for arguments in (["diagnose"], ["repair", "--dry-run"], ["repair"]):
+        recoverykit(*arguments, scene.disk.path)
+
+    assert sha256(scene.disk.path) == before
+
+
+@pytest.mark.parametrize(("policy", "exit_code"), [("replay", 0), ("refuse", 5)])
+def test_an_unclean_log_is_replayed_or_refused(
+    policy: str, exit_code: int, one_windows: DiskImage, tmp_path: Path
+) -> None:
+    scene = scenes.stage(one_windows, "unclean", tmp_path / "disk.img")
+    before = sha256(scene.disk.path)
+
+    done = recoverykit("repair", scene.disk.path, "--yes", "--ntfs-log", policy)
+
+    assert done.exit_code == exit_code, done
+    if policy == "refuse":
+        assert sha256(scene.disk.path) == before
+    else:
+        proof.repaired(scene)
