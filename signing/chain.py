@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import verification as path
 from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from signing import keys
 
 
 def why_not_issued(
@@ -26,8 +27,8 @@ def why_not_issued(
             if authority.subject != leaf.issuer:
                 continue
             _verify_issued(leaf, authority, at)
-        except (path.VerificationError, ValueError, UnsupportedAlgorithm) as exc:
-            reason = str(exc)
+        except (path.VerificationError, *keys.UNREADABLE) as exc:
+            reason = str(exc).removeprefix("validation failed: ").partition(" (encountered")[0]
         else:
             return ""
     return reason
@@ -35,7 +36,12 @@ def why_not_issued(
 
 def _verify_issued(leaf: x509.Certificate, authority: x509.Certificate, at: datetime) -> None:
     authority_rules = path.ExtensionPolicy.permit_all().require_present(
-        x509.BasicConstraints, path.Criticality.AGNOSTIC, _require_authority
+        x509.BasicConstraints,
+        path.Criticality.AGNOSTIC,
+        None,  # that it is a CA, the library asks
+    )
+    authority_rules = authority_rules.may_be_present(
+        x509.KeyUsage, path.Criticality.AGNOSTIC, _require_issuing
     )
     leaf_rules = path.ExtensionPolicy.permit_all().require_present(
         x509.ExtendedKeyUsage, path.Criticality.AGNOSTIC, _require_code_signing
@@ -45,11 +51,11 @@ def _verify_issued(leaf: x509.Certificate, authority: x509.Certificate, at: date
     builder.build_client_verifier().verify(leaf, [])
 
 
-def _require_authority(
-    _policy: path.Policy, _certificate: x509.Certificate, constraints: x509.BasicConstraints
+def _require_issuing(
+    _policy: path.Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
 ) -> None:
-    if not constraints.ca:
-        raise ValueError("the trusted certificate is no CA, so it can issue nothing")
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("the trusted certificate may not issue others")
 
 
 def _require_code_signing(

@@ -2,7 +2,9 @@
 
 Types are declared once and decoded by cryptography's own DER parser; nothing here walks tags by
 hand. A signature is accepted only in the one encoding DER allows, byte for byte, and holds nothing
-that its signers do not use: so no byte of it can change and leave it valid.
+that its signers do not use: so no byte of it can change and leave it valid. There are two
+exceptions, and neither vouches for anything else: the certificate of a second signer whom nobody
+here trusts may change, and an ECDSA signature (r, s) may be written as (r, n - s).
 
 Who is trusted: a signer whose certificate *is* one of the trusted certificates (pinned), or was
 issued directly by a trusted CA for code signing. Expiry follows architecture.md, "Clock":
@@ -29,7 +31,7 @@ from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -103,6 +105,13 @@ class _TimeAttribute:
 
 
 _Attributes = dict[x509.ObjectIdentifier, bytes]  # each attribute's DER by its type
+
+
+@asn1.sequence
+class _CertificateSignature:
+    signed: asn1.TLV
+    algorithm: asn1.TLV
+    signature: asn1.BitString
 
 
 @asn1.sequence
@@ -188,9 +197,11 @@ def verify_detached(
     signers = envelope.signers.as_list()
     _check_envelope(envelope, signers)
     embedded = envelope.certificates.as_list() if envelope.certificates else []
+    for certificate in embedded:
+        _check_whole_bytes(certificate)
     # (3) Every signer: attributes, content, signature.
     verified = [
-        _verify_signer(signer, (name, content), [*embedded, *trusted]) for signer in signers
+        _verify_signer(signer, (name, content), [*trusted, *embedded]) for signer in signers
     ]
     # (4) Every certificate in the envelope has been used, or is known anyway.
     used = [*(found.certificate for found in verified), *trusted]
@@ -220,7 +231,7 @@ _Declared = TypeVar("_Declared")
 def _parse(kind: type[_Declared], der: bytes) -> _Declared:
     try:
         return asn1.decode_der(kind, der)
-    except (ValueError, UnsupportedAlgorithm, OverflowError) as exc:
+    except keys.UNREADABLE as exc:
         reason = str(exc).removeprefix("error parsing asn1 value: ")
         raise SigningError(f"the signature is damaged, or not one we know: {reason}") from exc
 
@@ -239,6 +250,14 @@ def _check_envelope(envelope: _SignedData, signers: Sequence[_SignerInfo]) -> No
     listed = {item.algorithm for item in envelope.digests.as_list()}
     if listed != {signer.digest.algorithm for signer in signers}:
         raise SigningError("the signature lists digests that its signers do not use")
+
+
+def _check_whole_bytes(certificate: x509.Certificate) -> None:
+    # The count of unused bits of its BIT STRING is the one byte of a certificate that its issuer's
+    # signature does not cover.
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    if _parse(_CertificateSignature, der).signature.padding_bits() != 0:
+        raise SigningError("a certificate in the signature is damaged: its signature is cut")
 
 
 def _verify_signer(
@@ -315,7 +334,7 @@ def _is_named(certificate: x509.Certificate, sid: _IssuerAndSerial | bytes) -> b
         )
     except x509.ExtensionNotFound:
         return False
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
+    except keys.UNREADABLE as exc:
         raise SigningError(f"a certificate in the signature is damaged: {exc}") from exc
 
 
@@ -335,7 +354,7 @@ def _verify_bytes(
             raise SigningError(f"a signature of kind {algorithm} does not fit its signer's key")
     except InvalidSignature as exc:
         raise SigningError("the signature does not hold: it or its certificate changed") from exc
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except keys.UNREADABLE as exc:
         raise SigningError(f"the signer's key cannot be used: {exc}") from exc
 
 

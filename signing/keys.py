@@ -40,6 +40,16 @@ CLOCK_SKEW = timedelta(days=1)  # the key must work at once on a host whose cloc
 _DEVELOPMENT_UNIT = "recoverykit development key"
 _LARGEST_FILE = 64 * 1024
 
+# Everything cryptography raises for certificates and keys that it cannot read or use.
+UNREADABLE = (
+    ValueError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
@@ -247,7 +257,7 @@ def load_certificate(path: Path) -> x509.Certificate:
         found = x509.load_pem_x509_certificates(_read(path))
         public = found[0].public_key()
         found[0].subject, found[0].issuer  # decoded late: a damaged name is found here
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except UNREADABLE as exc:
         raise KeyFileError(f"{path} is not a PEM certificate that can be read") from exc
     if len(found) != 1:
         raise KeyFileError(f"{path} holds {len(found)} certificates, but must hold one")
@@ -266,7 +276,7 @@ def _load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
     except TypeError as exc:  # what cryptography raises for one passphrase too few or too many
         problem = "needs its passphrase" if passphrase is None else "has no passphrase"
         raise KeyFileError(f"{path} {problem}") from exc
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except UNREADABLE as exc:
         problem = "is damaged" if passphrase is None else "does not open with this passphrase"
         raise KeyFileError(f"{path} {problem}") from exc
     if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
