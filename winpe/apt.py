@@ -100,11 +100,10 @@ class Apt:
     @property
     def index_date(self) -> int:
         """When Debian made the newest index this apt has, in seconds since 1970."""
-        stamps = [0]
-        for release in self.releases():
-            if found := re.search(rb"^Date: (.+)$", release.read_bytes(), re.MULTILINE):
-                stamps.append(int(parsedate_to_datetime(found[1].decode()).timestamp()))
-        return max(stamps)
+        texts = (release.read_bytes() for release in self.releases())
+        dates = (re.search(rb"^Date: (.+)$", text, re.MULTILINE) for text in texts)
+        moments = (parsedate_to_datetime(found[1].decode()) for found in dates if found)
+        return max((int(moment.timestamp()) for moment in moments), default=0)
 
     def releases(self) -> list[Path]:
         return sorted((self.home / "state/lists").glob("*Release"))
@@ -208,7 +207,7 @@ def _run(apt: Apt, progress: Progress, *arguments: str) -> bytes:
 def _explained(apt: Apt, complaints: str) -> DownloadError:
     lines = [shown(line[2:].strip()) for line in complaints.splitlines() if line[:2] == "E:"]
     said = "; ".join(lines[:2]) or complaints.strip()[-300:] or "apt-get failed"
-    if re.search(r"NO_PUBKEY|BADSIG|EXPKEYSIG|not signed|invalid signature", complaints, re.I):
+    if re.search(r"NO_PUBKEY|BADSIG|EXPKEYSIG|not signed|invalid signature", complaints):
         hint = "the mirror is not Debian's, or debian-archive-keyring on this machine is too old"
     elif re.search(r"[Uu]nable to locate package|has no installation candidate", complaints):
         hint = f"the mirror lacks part of Debian {apt.suite}; name another with --mirror URL"

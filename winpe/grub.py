@@ -17,9 +17,10 @@ from winpe.errors import MediaUsageError
 from winpe.recipe import BootFiles
 
 _BIOS_MODULES = (
-    "biosdisk iso9660 part_msdos part_gpt search search_fs_file normal linux echo test true serial "
-    "terminal configfile minicmd reboot halt sleep"
-).split()
+    *("biosdisk", "part_msdos", "part_gpt", "iso9660", "search", "search_fs_file"),
+    *("normal", "configfile", "linux", "echo", "test", "true", "minicmd"),
+    *("serial", "terminal", "reboot", "halt"),
+)
 _EFI_IMAGE_SPARE = 512 << 10  # bytes left free in the EFI partition
 _SAFE_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=/@%+-]+")
 _ASK_SECONDS, _UNATTENDED_SECONDS = 5, 1
@@ -85,7 +86,9 @@ def menu(wanted: Menu) -> str:
             title=title.format(end=end), mode=mode, hotkey=hotkey, arguments=arguments
         )
     if wanted.development:
-        text += _NOTE.format(title="(Signed with a DEVELOPMENT key: for testing, not for your fleet)")
+        text += _NOTE.format(
+            title="(Signed with a DEVELOPMENT key: for testing, not for your fleet)"
+        )
     return text
 
 
@@ -112,7 +115,14 @@ def bios_image(sysroot: Path, boot: BootFiles, image_id: str, work: Path, target
     config = work / "early.cfg"
     config.write_text(early_config(image_id))
     mkimage = tools.from_sysroot(sysroot, "usr/bin/grub-mkimage")
-    options = ["-O", "i386-pc-eltorito", "-d", sysroot / boot.grub_bios, "-p", "/boot/grub"]
+    options: list[str | Path] = [
+        "-O",
+        "i386-pc-eltorito",
+        "-d",
+        sysroot / boot.grub_bios,
+        "-p",
+        "/boot/grub",
+    ]
     tools.run([*mkimage, *options, "-c", config, "-o", target, *_BIOS_MODULES])
 
 

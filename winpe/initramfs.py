@@ -17,6 +17,10 @@ from winpe import tools
 
 # Unpacked first: with these in place, /init can say that memory ran out on the rest.
 _FIRST = ("init", "bin", "lib", "lib64", "sbin", "usr/bin/python", "usr/lib64", "usr/lib/x86_64")
+# Python is the first process and wants random bytes before it can mount anything, and the kernel
+# may still have none to give to those who ask without a device (no RDRAND: virtual machines).
+_NODES = (("dev/console", 5, 1, 0o600), ("dev/urandom", 1, 9, 0o644))
+_FOLDER, _CHARACTER_DEVICE = 0o040000, 0o020000
 _LAST = ("usr/lib/modules", "usr/share/recoverykit/unpacked")
 
 
@@ -49,13 +53,35 @@ def pack(tree: Path, target: Path, level: int) -> None:
     """Write the tree as one compressed segment."""
     listing = "\0".join(names(tree)).encode() + b"\0"
     archive = ["cpio", "--null", "--create", "--format=newc", "--quiet", "--reproducible"]
-    compress = ["zstd", "--quiet", "--force", f"-{level}", "-T0", "-o", target]
+    compress: list[str | Path] = ["zstd", "--quiet", "--force", f"-{level}", "-T0", "-o", target]
     tools.pipe([*archive, "--owner=0:0"], compress, cwd=tree, input_bytes=listing)
 
 
+def nodes() -> bytes:
+    """A segment with the devices that must be there before /dev is mounted.
+
+    Written here, in the kernel's "newc" format, because only root may make real ones.
+    """
+    entries = [_record("dev", _FOLDER | 0o755)]
+    entries += [
+        _record(name, _CHARACTER_DEVICE | mode, major, minor) for name, major, minor, mode in _NODES
+    ]
+    archive = b"".join([*entries, _record("TRAILER!!!", 0)])
+    return archive + bytes(-len(archive) % 512)
+
+
+def _record(name: str, mode: int, major: int = 0, minor: int = 0) -> bytes:
+    raw = name.encode() + b"\0"
+    #        ino  mode  uid gid links mtime size dev  dev  rdev   rdev   name       check
+    fields = (0, mode, 0, 0, 1, 0, 0, 0, 0, major, minor, len(raw), 0)
+    head = b"070701" + b"".join(b"%08x" % field for field in fields) + raw
+    return head + bytes(-len(head) % 4)
+
+
 def join(segments: list[Path], target: Path) -> None:
-    """Concatenate segments; each starts at a multiple of four, as the kernel expects."""
+    """The device nodes, then the segments, each starting where the kernel expects it."""
     with target.open("wb") as out:
+        out.write(nodes())
         for segment in segments:
             out.write(segment.read_bytes())
             out.write(b"\0" * (-out.tell() % 4))

@@ -100,9 +100,7 @@ def refuse_output(output: Path) -> None:
         raise OutputError(f"the folder {folder} is not writable", hint="choose another -o FILE")
 
 
-def _assemble(
-    options: Options, base: system.BaseSystem, work: Path, progress: Progress
-) -> Built:
+def _assemble(options: Options, base: system.BaseSystem, work: Path, progress: Progress) -> Built:
     development = keys.is_development(options.signer.certificate)
     wanted = grub.Menu(
         image_id="",
@@ -146,9 +144,7 @@ def _lay_out(root: Path, made: system.System, wanted: grub.Menu, work: Path) -> 
     shutil.copyfile(efi, root / _EFI_IMAGE)
 
 
-def _write_signed(
-    root: Path, image: Path, made: system.System, signer: keys.SigningKey
-) -> None:
+def _write_signed(root: Path, image: Path, made: system.System, signer: keys.SigningKey) -> None:
     hybrid = made.base.sysroot / recipe.base().boot.grub_bios / "boot_hybrid.img"
     mbr = hybrid.read_bytes()[: manifest.MBR_CODE_SIZE]
     facts = {
@@ -197,7 +193,18 @@ def _write(root: Path, image: Path, hybrid: Path, made: system.System) -> None:
     efi = ["--efi-boot", _EFI_IMAGE, "-efi-boot-part", "--efi-boot-image"]
     names = ["-V", VOLUME_ID, "-r", "-J", "-joliet-long", "-c", _CATALOG]
     dates = {"SOURCE_DATE_EPOCH": str(int(made.made.timestamp()))}
-    argv = ["xorriso", "-as", "mkisofs", "-quiet", *names, *bios, *efi, "-o", image, root]
+    argv: list[str | Path] = [
+        "xorriso",
+        "-as",
+        "mkisofs",
+        "-quiet",
+        *names,
+        *bios,
+        *efi,
+        "-o",
+        image,
+        root,
+    ]
     tools.run(argv, env=dates)
 
 
@@ -239,10 +246,15 @@ def _finish(
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-    sizes = [(root / name).stat().st_size for name in ("boot/initrd.img", "boot/vmlinuz")]
-    efi = (root / _EFI_IMAGE).stat().st_size
     return Built(
-        options.output, target.stat().st_size, digest.hexdigest(), made, options.signer, *sizes, efi
+        path=options.output,
+        size=target.stat().st_size,
+        sha256=digest.hexdigest(),
+        system=made,
+        signer=options.signer,
+        initrd_size=(root / "boot/initrd.img").stat().st_size,
+        kernel_size=(root / "boot/vmlinuz").stat().st_size,
+        efi_size=(root / _EFI_IMAGE).stat().st_size,
     )
 
 

@@ -19,7 +19,10 @@ from winpe.errors import ContentError
 from winpe.recipe import Base, ModuleTable, PythonParts
 
 _MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
-_FOLDERS = "dev etc mnt proc root run sys tmp usr/bin usr/sbin usr/share var".split()
+_FOLDERS = (
+    *("dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp"),
+    *("usr/bin", "usr/sbin", "usr/share", "var"),
+)
 _SKIPPED = ("./usr/share/man/*", "./usr/share/locale/*", "./usr/share/doc/*/changelog*")
 _LIBRARY_FOLDERS = (tools.LIBRARIES, "usr/lib64", "usr/lib")
 _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin")
@@ -91,20 +94,21 @@ def copy_python(sysroot: Path, tree: Path, parts: PythonParts) -> list[Path]:
 
     def unwanted(folder: str, names: list[str]) -> list[str]:
         here = Path(folder).relative_to(source)
-        dropped = parts.drop_extensions if here.name == "lib-dynload" else parts.drop
-        return [
-            name
-            for name in names
-            if name.endswith((".pyc", ".txt", ".md"))
-            or name == "__pycache__"
-            or name.startswith("config-")
-            or (here == Path(".") or here.name == "lib-dynload")
-            and name.partition(".")[0] in dropped
-            or str(here / name) in dropped
-        ]
+        return [name for name in names if not _kept(here / name, parts)]
 
     shutil.copytree(source, target, ignore=unwanted, ignore_dangling_symlinks=True)
     return sorted(target.glob("lib-dynload/*.so"))
+
+
+def _kept(path: Path, parts: PythonParts) -> bool:
+    """Whether a file or folder of the standard library goes into the image."""
+    if path.suffix in (".pyc", ".txt", ".md") or path.name == "__pycache__":
+        return False
+    if path.parent.name == "lib-dynload":
+        return path.name.partition(".")[0] not in parts.drop_extensions
+    if path.name.startswith("config-") or path.as_posix() in parts.drop:
+        return False
+    return path.parent != Path() or path.name.partition(".")[0] not in parts.drop
 
 
 def copy_libraries(

@@ -15,9 +15,9 @@ from pathlib import Path
 from winpe.errors import MirrorError
 
 _SUITES = (
-    "buster bullseye bookworm trixie forky duke sid "
-    "oldoldstable oldstable stable testing unstable"
-).split()
+    *("buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid"),
+    *("oldoldstable", "oldstable", "stable", "testing", "unstable"),
+)
 _SUITE = re.compile(
     rf"(?:{'|'.join(_SUITES)})(?P<part>-updates|-backports|-security|/updates|-proposed-updates)?/?"
 )

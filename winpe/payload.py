@@ -20,9 +20,9 @@ from winpe.errors import ContentError, DownloadError, MissingToolError, ToolErro
 
 PACKAGES = ("recoverykit", "signing")
 SITE = "usr/lib/python3/dist-packages"  # the folder Debian's Python looks into
-_PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(36, 16, -1)) + (
-    "manylinux2014_x86_64",
-    "any",
+_PLATFORMS = (
+    *(f"manylinux_2_{minor}_x86_64" for minor in range(36, 16, -1)),
+    *("manylinux2014_x86_64", "any"),
 )
 _PINNED = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<hash>[0-9a-f]{64})")
 _NOT_SHIPPED = ("tests", "test", "__pycache__")
@@ -129,8 +129,6 @@ def self_test(base_tree: Path, site: Path, names: Iterable[str]) -> None:
     python = tools.from_sysroot(base_tree, f"usr/bin/python{version}")
     env = {"PYTHONHOME": str(base_tree / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        tools.run(
-            [*python, "-s", "-S", "-c", _SELF_TEST, base_tree / SITE, site, *names], env=env
-        )
+        tools.run([*python, "-s", "-S", "-c", _SELF_TEST, base_tree / SITE, site, *names], env=env)
     except ToolError as exc:
         raise ContentError(f"the payload does not start with what is on the medium: {exc}") from exc

@@ -54,6 +54,7 @@ class BaseSystem:
     kernel_version: str
     modules: int
     packages: int
+    python_version: str
 
     @property
     def kernel(self) -> Path:
@@ -103,9 +104,18 @@ def prepare(sources: Sources, base: recipe.Base, progress: Progress) -> BaseSyst
         initramfs.pack(home / "tree", unfinished, level)
         unfinished.replace(segment)
     facts = json.loads((home / "facts.json").read_text())
-    version = linux_base.kernel_version(sysroot)
+    python = f"python{base.python.version}"
+    versions_of = {package.name: package.version for package in packages}
     return BaseSystem(
-        sysroot, home / "tree", segment, name, epoch, version, facts["modules"], len(packages)
+        sysroot=sysroot,
+        tree=home / "tree",
+        segment=segment,
+        name=name,
+        epoch=epoch,
+        kernel_version=linux_base.kernel_version(sysroot),
+        modules=facts["modules"],
+        packages=len(packages),
+        python_version=versions_of[python].partition("-")[0],
     )
 
 

@@ -1,0 +1,91 @@
+"""What was built, for a person and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from signing import keys
+from winpe.iso import Built
+
+_MB = 1_000_000
+
+
+def as_text(built: Built, seconds: float) -> str:
+    """The summary at the end of a build."""
+    system, base = built.system, built.system.base
+    certificate = built.signer.certificate
+    unpacked = ", ".join(
+        f"{name} {size / _MB:.1f}" for name, size in system.breakdown if size >= _MB / 20
+    )
+    rows = [
+        ("image", f"{built.path}  ({built.size / _MB:.1f} MB)"),
+        ("sha256", built.sha256),
+        ("image id", system.image_id),
+        ("starts on", f"BIOS and UEFI PCs with {system.memory} MB of memory, from CD or stick"),
+        ("inside", f"Linux {base.kernel_version}, {base.modules} kernel modules, {_python(built)}"),
+        ("on the image", _parts(built)),
+        ("unpacked, MB", unpacked),
+        ("signed by", f"{_signer(built)}"),
+        ("fingerprint", keys.grouped(keys.fingerprint(certificate))),
+        ("built in", f"{seconds:.1f} s"),
+    ]
+    text = "\n".join(f"{name:>13}  {value}" for name, value in rows)
+    if keys.is_development(certificate):
+        text += (
+            "\n\nThis image is signed with a development key: good for trying it out. For your"
+            "\nfleet make a key once (build_media.py keys new DIR) and build with --keys DIR."
+        )
+    return text
+
+
+def as_json(built: Built, seconds: float) -> str:
+    """The same for scripts: schema recoverykit.media/1."""
+    system, base = built.system, built.system.base
+    certificate = built.signer.certificate
+    document: dict[str, Any] = {
+        "schema": "recoverykit.media/1",
+        "image": str(built.path),
+        "size": built.size,
+        "sha256": built.sha256,
+        "image_id": system.image_id,
+        "made": system.made.isoformat(),
+        "kernel": base.kernel_version,
+        "modules": base.modules,
+        "python": _python(built).removeprefix("Python "),
+        "memory_mb": system.memory,
+        "bytes": {
+            "kernel": built.kernel_size,
+            "initramfs": built.initrd_size,
+            "efi": built.efi_size,
+        },
+        "unpacked": dict(system.breakdown),
+        "signer": {
+            "organisation": keys.organisation(certificate),
+            "fingerprint": keys.fingerprint(certificate),
+            "development": keys.is_development(certificate),
+        },
+        "seconds": round(seconds, 1),
+    }
+    return json.dumps(document, indent=2)
+
+
+def _python(built: Built) -> str:
+    return f"Python {built.system.base.python_version}"
+
+
+def _signer(built: Built) -> str:
+    certificate = built.signer.certificate
+    kind = " (DEVELOPMENT key)" if keys.is_development(certificate) else ""
+    return f"{keys.organisation(certificate) or 'an unnamed organisation'}{kind}"
+
+
+def _parts(built: Built) -> str:
+    rest = built.size - built.kernel_size - built.initrd_size - built.efi_size
+    parts = (
+        ("kernel", built.kernel_size),
+        ("system", built.initrd_size),
+        ("UEFI loaders", built.efi_size),
+        ("the rest", rest),
+    )
+    return ", ".join(f"{name} {size / _MB:.1f} MB" for name, size in parts)
