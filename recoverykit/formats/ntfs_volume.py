@@ -31,7 +31,7 @@ _IN_USE = 1
 _MULTI = 512  # the update sequence protects the last two bytes of every 512, whatever the sector
 _MAX_RUNS = 4096
 _MAX_LIST = 256 << 10  # NTFS's own limit for an attribute list
-_MAX_INDEX = 16 << 20  # bytes of one directory's index that we are willing to walk
+_MAX_INDEX = 1024  # blocks of one directory's index that we are willing to walk: 20,000 names
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +220,9 @@ def _root_entries(volume: NtfsVolume) -> Iterator[tuple[str, int]]:
     rest = stream(volume, ROOT, INDEX_ALLOCATION, "$I30")
     if rest is None:
         return
-    for at in range(0, min(rest.size, _MAX_INDEX), volume.boot.index_size):
-        block = contents(volume, rest, at, volume.boot.index_size)
+    step = volume.boot.index_size
+    for at in range(0, min(rest.size, _MAX_INDEX * step), step):
+        block = contents(volume, rest, at, step)
         if block[:4] == b"INDX":  # freed blocks may hold anything
             yield from _entries(unprotect(block, b"INDX", at), 24)
 

@@ -49,7 +49,7 @@ def _heads(archive: Path) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize(("bits", "mib"), [("12", 2), ("16", 32), ("32", 64)])
 def test_fat_of_every_width(bits: str, mib: int, tmp_path: Path) -> None:
     image = tmp_path / "fat.img"
-    command = ["mkfs.fat", "-F", bits, "-i", "cafe1234", "-C", image, str(mib * 1024)]
+    command = ["mkfs.fat", "-F", bits, "-i", "cafe1234", "-C", str(image), str(mib * 1024)]
     subprocess.run(command, check=True, capture_output=True)
     found = identify(image.read_bytes())
     assert (found.filesystem, found.serial) == (FileSystem.FAT, "cafe1234")
