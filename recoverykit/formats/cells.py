@@ -2,8 +2,10 @@
 
 Layout: msuhanov/regf, "Windows registry file format specification", sections "Cell" to "Big data".
 A cell is trusted only if it lies inside one sound hive bin (looked up lazily, page by page), is
-marked as allocated and is large enough for what is read from it. Offsets in cells count from the
-first bin; everything here takes and gives such offsets unless it says "file offset".
+marked as allocated and is large enough for what is read from it. What many keys claim at once is
+charged to a budget, the size of the hive: cells that do not overlap cannot exceed it, so a hostile
+hive cannot make a walk cost more than a large honest one. Offsets in cells count from the first
+bin; everything here takes and gives such offsets unless it says "file offset".
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ COMPRESSED = 0x0020  # flag of a key: its name is Latin-1, not UTF-16
 VALUE_COMPRESSED = 0x0001
 INLINE = 0x8000_0000  # flag in a value's data size: the data lies in the offset field itself
 SEGMENT = 16344  # the most that one cell of a big-data record holds
+LONGEST_NAME = 512  # bytes, of a key: 256 characters
+_SMALL = 1024  # bytes: what is not worth charging
+Damaged = list[FormatError] | None  # collects what cannot be read; None: the first one is raised
 NkFields = tuple[int, bytes, int, int, int, int, int, int, int, int, int, int, int]
 VkFields = tuple[int, bytes, int, int, int, int, int]
 
@@ -35,13 +40,25 @@ VkFields = tuple[int, bytes, int, int, int, int, int]
 class Cells:
     """Checked access to the cells of one hive image."""
 
-    __slots__ = ("_pages", "end", "image", "minor")
+    __slots__ = ("_charged", "_pages", "_spent", "end", "image", "minor")
 
     def __init__(self, image: Image, bins_size: int, minor: int) -> None:
         self.image = image
         self.end = BASE_BLOCK_SIZE + bins_size  # file offset
         self.minor = minor
         self._pages: dict[int, int] = {}  # page number -> file offset where its bin ends; 0: none
+        self._charged: set[tuple[str, int]] = set()
+        self._spent = 0
+
+    def charge(self, what: str, offset: int, amount: int) -> None:
+        """Count the bytes that `what` of the cell at `offset` claims, once for each cell."""
+        if (what, offset) in self._charged:
+            return
+        self._charged.add((what, offset))
+        self._spent += amount
+        if self._spent > self.end - BASE_BLOCK_SIZE:
+            problem = "claims bytes that belong to other cells"
+            raise FormatError(what, BASE_BLOCK_SIZE + offset, problem)
 
     def locate(self, offset: int, least: int, what: str) -> tuple[int, int]:
         """(file offset of the cell, file offset of its end). It has `least` bytes or more."""
@@ -81,7 +98,8 @@ class Cells:
         """The fields of a key node."""
         position, end = self.locate(offset, NK.size, "registry key")
         fields: NkFields = NK.unpack_from(self.image, position)
-        if fields[1] != b"nk" or position + NK.size + fields[11] > end:
+        length = fields[11]
+        if fields[1] != b"nk" or length > LONGEST_NAME or position + NK.size + length > end:
             problem = "no key here" if fields[1] != b"nk" else "its name does not fit"
             raise FormatError("registry key", position, problem)
         return fields
@@ -96,40 +114,67 @@ class Cells:
         return fields
 
     # The next two are `nk` and `vk` for a whole list: half of all time goes here, so they look at
-    # each cell once, in line, and leave every doubt to the careful version above.
+    # each cell once, in line, and leave every doubt to the careful version above. What that refuses
+    # ends the list, or goes to `damaged`.
 
-    def nks(self, offsets: tuple[int, ...]) -> Iterator[tuple[int, NkFields]]:
+    def nks(self, offsets: tuple[int, ...], damaged: Damaged) -> Iterator[tuple[int, NkFields]]:
         """(offset, fields) of each key node."""
         image, pages, unpack = self.image, self._pages, NK.unpack_from
         for offset in offsets:
             position = BASE_BLOCK_SIZE + offset
-            limit = pages.get(position >> 12, 0)
-            if position + NK.size <= limit and not position & 7:
+            room = pages.get(position >> 12, 0) - position
+            if room >= NK.size and not position & 7:
                 fields: NkFields = unpack(image, position)
-                if fields[1] == b"nk" and NK.size + fields[11] <= -fields[0] <= limit - position:
+                size, length = -fields[0], fields[11]
+                if (
+                    fields[1] == b"nk"
+                    and NK.size + length <= size <= room
+                    and length <= LONGEST_NAME
+                ):
                     yield offset, fields
                     continue
-            yield offset, self.nk(offset)
+            try:
+                yield offset, self.nk(offset)
+            except FormatError as error:
+                if damaged is None:
+                    raise
+                damaged.append(error)
 
-    def vks(self, offsets: tuple[int, ...]) -> Iterator[tuple[int, VkFields, str]]:
+    def vks(
+        self, offsets: tuple[int, ...], damaged: Damaged
+    ) -> Iterator[tuple[int, VkFields, str]]:
         """(offset, fields, name) of each value."""
         image, pages, unpack = self.image, self._pages, VK.unpack_from
         for offset in offsets:
             position = BASE_BLOCK_SIZE + offset
-            limit = pages.get(position >> 12, 0)
-            fields: VkFields | None = None
-            if position + VK.size <= limit and not position & 7:
-                fields = unpack(image, position)
-                size = VK.size + fields[2]
-                if fields[1] != b"vk" or not size <= -fields[0] <= limit - position:
-                    fields = None
-            if fields is None:
-                fields = self.vk(offset)
-            start = position + VK.size
-            if fields[6] & VALUE_COMPRESSED:
-                yield offset, fields, image[start : start + fields[2]].decode("latin-1")
-            else:
-                yield offset, fields, self.text(start, fields[2], compressed=False)
+            room = pages.get(position >> 12, 0) - position
+            if room >= VK.size and not position & 7:
+                fields: VkFields = unpack(image, position)
+                length = fields[2]
+                if (
+                    fields[1] == b"vk"
+                    and VK.size + length <= -fields[0] <= room
+                    and length <= _SMALL
+                ):
+                    start = position + VK.size
+                    if fields[6] & VALUE_COMPRESSED:
+                        yield offset, fields, image[start : start + length].decode("latin-1")
+                    else:
+                        yield offset, fields, self.text(start, length, compressed=False)
+                    continue
+            try:
+                yield self._doubtful(offset)
+            except FormatError as error:
+                if damaged is None:
+                    raise
+                damaged.append(error)
+
+    def _doubtful(self, offset: int) -> tuple[int, VkFields, str]:
+        fields = self.vk(offset)
+        if fields[2] > _SMALL:
+            self.charge("value name", offset, fields[2])
+        start, compressed = BASE_BLOCK_SIZE + offset + VK.size, bool(fields[6] & VALUE_COMPRESSED)
+        return offset, fields, self.text(start, fields[2], compressed=compressed)
 
     def text(self, position: int, length: int, *, compressed: bool) -> str:
         """A name at a file offset. Lone surrogates, legal in names, survive."""
@@ -138,8 +183,10 @@ class Cells:
             return raw.decode("latin-1")
         return raw[: length & ~1].decode("utf-16-le", "surrogatepass")
 
-    def offsets(self, offset: int, count: int, what: str) -> tuple[int, ...]:
-        """A plain list of `count` offsets: of values, or of big-data segments."""
+    def offsets(self, offset: int, count: int, what: str, owner: int) -> tuple[int, ...]:
+        """A plain list of `count` offsets, of values or of segments; `owner`: who points to it."""
+        if count > 16:
+            self.charge(what, owner, 4 * count)
         position, _ = self.locate(offset, 4 + 4 * count, what)
         return struct.unpack_from(f"<{count}I", self.image, position + 4)
 
@@ -171,7 +218,7 @@ class Cells:
     def data(self, vk: VkFields, position: int) -> bytes:
         """A value's data; `position`: the file offset of its vk cell."""
         size, where = vk[3], vk[4]
-        if 0 < size <= SEGMENT and where != NOWHERE:  # the usual case, without a list of pieces
+        if 0 < size <= _SMALL and where != NOWHERE:  # the usual case, without a list of pieces
             start, end = self.locate(where, 8, "value data")
             if start + 4 + size <= end:
                 return self.image[start + 4 : start + 4 + size]
@@ -190,6 +237,8 @@ class Cells:
             if size:
                 raise FormatError("registry value", position, "has a size but no data")
             return []
+        if size > _SMALL:
+            self.charge("value data", position - BASE_BLOCK_SIZE, size)
         start, end = self.locate(where, 8, "value data")
         if size > SEGMENT and self.minor > 3 and self.image[start + 4 : start + 6] == b"db":
             return self._segments(start, size)
@@ -204,7 +253,7 @@ class Cells:
         if count != -(-size // SEGMENT):
             raise FormatError("big data", start, f"{count} segments for {size} bytes")
         pieces = []
-        for segment in self.offsets(where, count, "big data list"):
+        for segment in self.offsets(where, count, "big data list", start - BASE_BLOCK_SIZE):
             length = min(size, SEGMENT)
             position, _ = self.locate(segment, 4 + length, "big data segment")
             pieces.append((position + 4, length))

@@ -21,6 +21,7 @@ from recoverykit.formats.cells import (
     COMPRESSED,
     NK,
     Cells,
+    Damaged,
     NkFields,
     VkFields,
 )
@@ -148,19 +149,27 @@ class Key:
         where, length = self._nk[10], self._nk[12]
         if where == NOWHERE or length == 0:
             return None
+        self.hive.cells.charge("class name", self.cell, length)
         position, _ = self.hive.cells.locate(where, 4 + length, "class name")
         return self.hive.cells.text(position + 4, length, compressed=False)
 
-    def subkeys(self) -> Iterator[Key]:
-        """The subkeys, in the list's order."""
+    def subkeys(self, damaged: Damaged = None) -> Iterator[Key]:
+        """The subkeys, in the list's order. Those that cannot be read go to `damaged` if given."""
         seen: set[int] = set()
         for signature, words in self._leaves():
             offsets = words if signature == b"li" else words[::2]
             if len(set(offsets)) != len(offsets) or not seen.isdisjoint(offsets):
                 raise FormatError("subkey list", self.offset, "names one key twice")
             seen.update(offsets)
-            for cell, nk in self.hive.cells.nks(offsets):
-                yield self._child(cell, nk)
+            for cell, nk in self.hive.cells.nks(offsets, damaged):
+                try:
+                    child = self._child(cell, nk)
+                except FormatError as error:
+                    if damaged is None:
+                        raise
+                    damaged.append(error)
+                    continue
+                yield child
 
     def subkey(self, name: str) -> Key | None:
         """The subkey of that name, in any case."""
@@ -181,6 +190,8 @@ class Key:
         count, where = self._nk[5], self._nk[6]
         if count == 0 or where == NOWHERE:
             return
+        if count > 16:
+            self.hive.cells.charge("subkey list", self.cell, 4 * count)
         for signature, words in self.hive.cells.leaves(where):
             count -= len(words) // (1 if signature == b"li" else 2)
             if count < 0:
@@ -194,28 +205,31 @@ class Key:
             raise FormatError("registry key", self.offset, f"deeper than {MAX_DEPTH} levels")
         return Key(self.hive, cell, nk, self)
 
-    def values(self) -> Iterator[Value]:
-        """The values, in the list's order. The default value has the name ""."""
+    def values(self, damaged: Damaged = None) -> Iterator[Value]:
+        """The values, in the list's order; the default value has the name "".
+
+        Those that cannot be read go to `damaged` if given.
+        """
         cells = self.hive.cells
-        for cell, vk, name in self._vks():
+        for cell, vk, name in self._vks(damaged):
             yield Value(cells, BASE_BLOCK_SIZE + cell, vk, name)
 
     def value(self, name: str) -> Value | None:
         """The value of that name, in any case; "" is the default value."""
         if self._by_name is None:
             self._by_name = {}
-            for found in self._vks():
+            for found in self._vks(None):
                 self._by_name.setdefault(fold(found[2]), found)
         item = self._by_name.get(fold(name))
         if item is None:
             return None
         return Value(self.hive.cells, BASE_BLOCK_SIZE + item[0], item[1], item[2])
 
-    def _vks(self) -> Iterator[tuple[int, VkFields, str]]:
+    def _vks(self, damaged: Damaged) -> Iterator[tuple[int, VkFields, str]]:
         nk, cells = self._nk, self.hive.cells
         if nk[7] == 0 or nk[8] == NOWHERE or nk[2] & _PREDEFINED:
             return iter(())
-        return cells.vks(cells.offsets(nk[8], nk[7], "value list"))
+        return cells.vks(cells.offsets(nk[8], nk[7], "value list", self.cell), damaged)
 
 
 class Value:

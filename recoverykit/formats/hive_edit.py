@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from recoverykit.errors import FormatError
-from recoverykit.formats.binary import to_filetime
+from recoverykit.formats.binary import Buffer, to_filetime
 from recoverykit.formats.hive import Hive, Key, Value, fold
 from recoverykit.formats.regf import BASE_BLOCK_SIZE, bins, seal
 
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
     after: bytes | None  # None: it is gone; equal to `before`: the type changed
 
 
-def edit(image: bytes, changes: Sequence[ValueChange], *, sequence: int, when: datetime) -> bytes:
+def edit(image: Buffer, changes: Sequence[ValueChange], *, sequence: int, when: datetime) -> bytes:
     """The whole new hive file: `image` with exactly these changes.
 
     `image` is clean or recovered (`regf_log.Recovery.data`); `sequence` the highest sequence number
@@ -50,13 +50,14 @@ def edit(image: bytes, changes: Sequence[ValueChange], *, sequence: int, when: d
     FormatError if the hive is damaged, if a value is not as planned, or if reading the result back
     shows anything but the plan.
     """
-    before = Hive(image)
+    original = bytes(image)
+    before = Hive(original)
     if not before.base.clean:
         raise FormatError("hive", 0, "dirty: its logs must be applied before it is changed")
     if before.base.minor < 3:
         raise FormatError("hive header", 24, f"version 1.{before.base.minor} is not written")
-    allocated = _allocated(image, before.base.bins_size)
-    output = bytearray(image)
+    allocated = _allocated(original, before.base.bins_size)
+    output = bytearray(original)
     ticks = to_filetime(when)
     for change in changes:
         _exchange(output, before, change, allocated)
@@ -133,14 +134,17 @@ def differences(before: Hive, after: Hive) -> list[Difference]:
     pending: list[tuple[Key | None, Key | None]] = [(before.root, after.root)]
     while pending:
         old, new = pending.pop()
-        path = old.path if old is not None else new.path if new is not None else ""
         if _named(old) != _named(new):
-            found.append(Difference(path, None, _named(old), _named(new)))
-        found += _value_differences(path, old, new)
+            found.append(Difference(_path(old, new), None, _named(old), _named(new)))
+        found += _value_differences(old, new)
         pending += _paired(
             old.subkeys() if old is not None else (), new.subkeys() if new is not None else ()
         )
     return found
+
+
+def _path(old: Key | None, new: Key | None) -> str:
+    return old.path if old is not None else new.path if new is not None else ""
 
 
 def _named(key: Key | None) -> bytes | None:
@@ -148,7 +152,7 @@ def _named(key: Key | None) -> bytes | None:
     return None if key is None else (key.class_name or "").encode("utf-16-le", "surrogatepass")
 
 
-def _value_differences(path: str, old: Key | None, new: Key | None) -> Iterator[Difference]:
+def _value_differences(old: Key | None, new: Key | None) -> Iterator[Difference]:
     for left, right in _paired(
         old.values() if old is not None else (), new.values() if new is not None else ()
     ):
@@ -157,7 +161,9 @@ def _value_differences(path: str, old: Key | None, new: Key | None) -> Iterator[
         same_type = left is not None and right is not None and left.type == right.type
         if before != after or not same_type:
             shown = left if left is not None else right
-            yield Difference(path, shown.name if shown is not None else "", before, after)
+            yield Difference(
+                _path(old, new), shown.name if shown is not None else "", before, after
+            )
 
 
 def _paired(old: Iterable[_T], new: Iterable[_T]) -> list[tuple[_T | None, _T | None]]:
