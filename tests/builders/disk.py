@@ -103,12 +103,22 @@ def _format(path: Path, partition: Partition) -> None:
     if partition.filesystem == "ntfs":
         with attached(path, partition) as device:
             _run("mkntfs", "-q", "-Q", "-F", "-L", "Windows", "-p", start, device)
+        _new_serial(path, partition)
     elif partition.filesystem == "fat":
         blocks = str(partition.size // 1024)
         cluster = "1" if partition.size < 128 * MIB else "4"  # sectors; FAT32 needs 65525 clusters
         # Without -h: mtools looks for a partition table where hidden sectors are recorded.
         arguments = ["-F", "32", "-s", cluster, "-n", "SYSTEM", "--offset", start]
         _run("mkfs.fat", *arguments, str(path), blocks)
+
+
+def _new_serial(path: Path, partition: Partition) -> None:
+    """mkntfs takes the serial number from the clock's second: two volumes would be twins."""
+    serial = os.urandom(8)
+    with path.open("r+b") as file:
+        for boot_sector in (partition.offset, partition.offset + partition.size - SECTOR):
+            file.seek(boot_sector + 0x48)
+            file.write(serial)
 
 
 def format_again(image: DiskImage, partition: Partition) -> None:
