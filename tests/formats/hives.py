@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ HIVES = REAL_DATA / "hives"
 Values = tuple[tuple[str, int, str], ...]  # (name, type, data as hex), in the list's order
 
 
-@lru_cache(maxsize=8)
+@cache
 def hive_bytes(name: str) -> bytes:
     """A file of shared/data/hives, decompressed; skips the test where it is absent."""
     path = HIVES / name
