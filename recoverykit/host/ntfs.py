@@ -29,6 +29,9 @@ from recoverykit.model import FileSystem, LogPolicy, NtfsState, Volume
 _DIRTY = 0x0001  # VOLUME_IS_DIRTY
 _RESUMABLE = (b"hibr", b"rstr")  # "wake" and zeros mean: already resumed
 _REPLAY_TIMEOUT = 600.0
+_PLAYED = re.compile(r"\* (?:Sync simulation|Syncing) successful after playing (\d+) actions")
+# One of the two newest pages was cut off by the crash; the other one then counts.
+_TORN_TAIL = re.compile(r"\* Update sequence number \d+ does not match")
 _CHKDSK = "start Windows' own recovery (or another Windows) and run: chkdsk /f"
 _SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0), or turn off Fast Startup"
 
@@ -189,14 +192,18 @@ def _refuse_hibernation_elsewhere(volume: Volume) -> None:
 
 
 def _recover(volume: Volume, device: Path, *options: str) -> int:
-    """Run ntfsrecover; the number of actions it played (or would play)."""
+    """Run ntfsrecover; the number of actions it played (or would play).
+
+    It may exit with 0 and claim success although it stopped half way, so what it says is read as
+    well: every line but those two is a reason not to go on.
+    """
     done = process.run(["ntfsrecover", *options, device], timeout=_REPLAY_TIMEOUT)
-    said = f"{done.stdout}\n{done.stderr}"
-    success = re.search(r"successful after playing (\d+) actions", said)
-    trouble = [line for line in said.splitlines() if line.startswith("**")]
-    if done.returncode or trouble or not success:
-        reason = trouble[0].strip("* ") if trouble else done.complaint
+    said = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    played = [int(found.group(1)) for line in said if (found := _PLAYED.fullmatch(line))]
+    trouble = [line for line in said if not (_PLAYED.fullmatch(line) or _TORN_TAIL.fullmatch(line))]
+    if done.returncode or trouble or len(played) != 1:
+        reason = (trouble or [done.complaint])[0].strip("* ").rstrip(".")
         raise TargetRefusedError(
             f"The journal of {volume.name} cannot be replayed safely: {reason}.", hint=_CHKDSK
         )
-    return int(success.group(1))
+    return played[0]
