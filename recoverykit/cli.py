@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -177,7 +178,8 @@ def _progress(text: str) -> None:
 
 
 def _finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
-    text = report.to_json(found) if as_json else report.to_text(found, details=details)
+    width = shutil.get_terminal_size((100, 24)).columns
+    text = report.to_json(found) if as_json else report.to_text(found, details=details, width=width)
     typer.echo(text, nl=False)
     raise typer.Exit(found.exit_code)
 

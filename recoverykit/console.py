@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from recoverykit import __version__, report
 from recoverykit.model import InstallReport, Report, TransactionInfo
 
+WIDTH = 79  # a text console has 80 columns, and some wrap at the last one
 RULE = "=" * 72
 Write = Callable[[str], None]
 ReadLine = Callable[[], str | None]
@@ -73,7 +74,7 @@ def banner(image: str, signer: str, *, development: bool) -> str:
 
 
 def overview(found: Report, *, details: bool = False) -> str:
-    return f"{report.to_text(found, details=details)}{RULE}"
+    return f"{report.to_text(found, details=details, width=WIDTH)}{RULE}"
 
 
 def actionable(found: Report) -> tuple[InstallReport, ...]:

@@ -74,6 +74,7 @@ class Volume:
     serial: str = ""  # the file system's serial number, hex
     disk: Disk | None = None  # None for a mounted folder
     refusal: str = ""  # one sentence why it must not be written; "" when it may
+    type: str = ""  # of its partition: GPT type GUID or MBR "0x07", lower case
 
 
 @dataclass(frozen=True, slots=True)

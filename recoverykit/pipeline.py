@@ -74,6 +74,8 @@ class Options:
 
 DEFAULT = Options()
 
+_ESP = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")  # UEFI specification, sections 5.2, 5.3
+
 # When several things went wrong, the worst tells the exit code: a disk that differs unplanned
 # first, a machine where simply nothing was found last.
 _SEVERITY = (30, 4, 1, 20, 2, 10, 5, 6, 3, 0)
@@ -154,7 +156,9 @@ def _visit(
 
 def _can_be_read(volume: Volume) -> bool:
     assembled = volume.disk is None or not volume.disk.member_of
-    return assembled and volume.filesystem in (FileSystem.NTFS, FileSystem.FAT)
+    # The EFI system partition holds boot files, never a Windows.
+    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT)
+    return assembled and readable and volume.type not in _ESP
 
 
 def _visit_volume(
@@ -209,7 +213,16 @@ def _examine(install: WindowsInstall) -> InstallReport:
             f"recoverykit undo --transaction {left.id}"
         )
         return replace(entry, notes=(note,), transaction=left.id)
-    return _planned(entry, evidence)
+    return _planned(replace(entry, notes=_standing(install)), evidence)
+
+
+def _standing(install: WindowsInstall) -> tuple[str, ...]:
+    """Our own earlier repairs: without them, what is seen now cannot be understood."""
+    return tuple(
+        f"An earlier repair stands: {info.summary} (transaction {info.id})."
+        for info in transaction.history(install.mount)
+        if info.state == "committed"
+    )
 
 
 def _planned(entry: InstallReport, evidence: Sequence[Evidence]) -> InstallReport:
@@ -277,8 +290,7 @@ def _reason_not_to(entry: InstallReport, options: Options) -> str:
         return entry.refusals[0].reason
     volume = entry.install.volume
     if entry.plan is None:
-        interrupted = entry.transaction and entry.outcome is None
-        return entry.notes[0] if interrupted else ""
+        return entry.notes[0] if entry.transaction else ""
     if options.expected_digest and options.expected_digest != entry.plan_digest:
         return "This disk is no longer what the given plan was made for."
     if volume.refusal:

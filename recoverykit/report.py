@@ -7,6 +7,8 @@ or removed, while the schema's number stays.
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -187,8 +189,11 @@ def _iso(moment: datetime | None) -> str | None:
 # --- text ---------------------------------------------------------------------------------
 
 
-def to_text(report: Report, *, details: bool = False) -> str:
-    """The report for people: one block an installation, then what could not be read."""
+def to_text(report: Report, *, details: bool = False, width: int = 100) -> str:
+    """The report for people: one block an installation, then what could not be read.
+
+    `width` is that of the screen, in columns.
+    """
     lines: list[str] = []
     for number, entry in enumerate(report.installations, start=1):
         lines += [*_install_text(number, entry, details=details), ""]
@@ -198,7 +203,20 @@ def to_text(report: Report, *, details: bool = False) -> str:
     lines += [f"Note: {note}" for note in report.notes]
     while lines and not lines[-1]:
         lines.pop()
-    return "\n".join(lines) + "\n"
+    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line, width)) + "\n"
+
+
+_HANGING = re.compile(r"\s*(?:- |\d+\. |(?:pass|FAIL|\?   )  )?")
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A long line broken between words, its continuation under its own text."""
+    start = _HANGING.match(line)
+    indent = " " * (start.end() if start else 0)
+    broken = textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return broken or [""]
 
 
 def describe(install: WindowsInstall) -> str:
@@ -222,9 +240,9 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
     yield f"[{number}] {describe(entry.install)}"
     if entry.diagnosis:
         yield f"    {entry.diagnosis.summary}"
-        shown = entry.diagnosis.suspects if details else entry.diagnosis.suspects[:3]
-        for suspect in shown:
-            yield from _suspect_text(suspect, details=details)
+        for suspect in entry.diagnosis.suspects:
+            if details or suspect.verdict is not Verdict.UNKNOWN:
+                yield from _suspect_text(suspect)
     for refusal in entry.refusals:
         yield f"    Refused: {refusal.reason}"
     if entry.plan and entry.outcome in (None, Outcome.PLANNED, Outcome.REFUSED):
@@ -240,7 +258,7 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
         yield from (f"    {line}" for line in _gaps_text(entry.diagnosis.gaps))
 
 
-def _suspect_text(suspect: Suspect, *, details: bool) -> Iterator[str]:
+def _suspect_text(suspect: Suspect) -> Iterator[str]:
     about = ", ".join(
         word
         for word in (
@@ -253,8 +271,6 @@ def _suspect_text(suspect: Suspect, *, details: bool) -> Iterator[str]:
     yield f"    {suspect.verdict.value.capitalize()}: {suspect.driver}" + (
         f" ({about})" if about else ""
     )
-    if suspect.verdict is Verdict.UNKNOWN and not details:
-        return
     for finding in suspect.findings:
         yield f"      - {finding.reason}"
         if finding.sources:

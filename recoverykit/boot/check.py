@@ -25,6 +25,17 @@ from recoverykit.model import (
     WindowsInstall,
 )
 
+# The classes Microsoft's article on stop 0x7B names, and those their devices hang from.
+BOOT_CLASSES = frozenset(
+    {
+        "{4d36e96a-e325-11ce-bfc1-08002be10318}",  # hdc
+        "{4d36e967-e325-11ce-bfc1-08002be10318}",  # DiskDrive
+        "{4d36e97b-e325-11ce-bfc1-08002be10318}",  # SCSIAdapter
+        "{71a27cdd-812a-11d0-bec7-08002be2092f}",  # Volume
+        "{4d36e97d-e325-11ce-bfc1-08002be10318}",  # System
+        "{533c5b84-ec70-11d2-9505-00c04f79deaf}",  # VolumeSnapshot
+    }
+)
 _LOADED_EARLY = (StartType.BOOT, StartType.SYSTEM)
 _MAX_LISTED = 5
 
@@ -115,12 +126,14 @@ def _filters_load(services: Iterable[Service], evidence: Iterable[Evidence]) -> 
     dangling = [item for item in filters if item.service.lower() not in loadable]
     if not dangling:
         return CheckLine("filters", ok=True, text=f"all {len(filters)} can load")
-    named = _listed(f"{item.service} of {item.owner}" for item in dangling)
+    # On a class that the boot disk needs this is stop 0x7B; on others a device stays dead.
+    fatal = [item for item in dangling if item.owner.lower() in BOOT_CLASSES]
+    named = _listed(f"{item.service} of {item.owner}" for item in fatal or dangling)
     return CheckLine(
         "filters",
-        ok=False,
-        text=f"named but cannot load: {named}",
-        sources=tuple(item.source for item in dangling),
+        ok=False if fatal else None,
+        text=f"named but cannot load: {named}" + ("" if fatal else "; the boot does not need it"),
+        sources=tuple(item.source for item in fatal or dangling),
     )
 
 

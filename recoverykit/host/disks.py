@@ -234,6 +234,7 @@ def _volume(disk: Disk, read: Read, part: Partition | None, node: blocks.Block |
         serial=seen.serial,
         disk=disk,
         refusal=_refusal(disk, seen, inside, size),
+        type=part.type if part else "",
     )
 
 
