@@ -116,7 +116,7 @@ def _prove(before: Hive, result: bytes, changes: Sequence[ValueChange]) -> None:
         (fold(c.key), fold(c.name)): (c.before, c.after) for c in changes if c.before != c.after
     }
     found = {
-        (fold(d.key), fold(d.name or "")): (d.before, d.after)
+        (fold(d.key), None if d.name is None else fold(d.name)): (d.before, d.after)
         for d in differences(before, Hive(result))
     }
     if found != planned:
