@@ -1,0 +1,166 @@
+"""What is planned, what is refused, and that a plan survives its own export."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recoverykit.errors import FormatError
+from recoverykit.model import Evidence, FilterUse, Plan, QuarantineFile, Refusal, SetValue, Source
+from recoverykit.repair import hives
+from recoverykit.repair import plan as planning
+from tests.repair import target
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    target.build(tmp_path)
+    return tmp_path
+
+
+def make(mount: Path, *evidence: Evidence) -> Plan | Refusal:
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    return planning.make(target.install(mount), target.suspect(), evidence, loaded)
+
+
+def test_a_driver_is_disabled_before_its_file_is_moved(mount: Path) -> None:
+    plan = target.plan(mount)
+    done = [
+        (type(action), getattr(action, "key", ""), getattr(action, "name", ""))
+        for action in plan.actions
+    ]
+    assert done == [
+        (SetValue, target.SERVICE, "Start"),
+        (SetValue, target.OVERRIDE, "0"),  # "1" is 4 already
+        (QuarantineFile, "", ""),
+    ]
+    assert {state.path.rpartition("/")[2]: bool(state.sha256) for state in plan.preconditions} == {
+        "SYSTEM": True,
+        "SYSTEM.LOG": False,  # that there is none is part of what was seen
+        "SYSTEM.LOG1": True,
+        "SYSTEM.LOG2": True,
+        "acme filter.sys": True,
+    }
+    assert plan.space_needed > 4 * len(target.system_hive())
+
+
+def test_every_service_that_loads_the_file_is_disabled(mount: Path) -> None:
+    plan = make(mount, target.service(), target.service("good"))
+    assert isinstance(plan, Plan)
+    keys = [action.key for action in plan.actions if isinstance(action, SetValue)]
+    assert "ControlSet001\\Services\\good" in keys
+    assert "also loaded by good" in plan.reason
+
+
+def test_a_guard_of_any_of_them_refuses(mount: Path) -> None:
+    used = FilterUse(Source(target.SYSTEM), "good", "class", "{guid}")
+    made = make(mount, target.service(), target.service("good"), used)
+    assert isinstance(made, Refusal)
+    assert made.service == "good"
+
+
+def test_a_critical_error_control_is_noted(mount: Path) -> None:
+    plan = make(mount, target.service(error_control=3))
+    assert isinstance(plan, Plan)
+    assert "ErrorControl is 3" in plan.reason
+    assert all(getattr(action, "name", "") != "ErrorControl" for action in plan.actions)
+
+
+def test_a_missing_file_is_no_obstacle(mount: Path) -> None:
+    (mount / target.DRIVER).unlink()
+    plan = make(mount, target.service(path=None))
+    assert isinstance(plan, Plan)
+    assert all(isinstance(action, SetValue) for action in plan.actions)
+
+
+@pytest.mark.parametrize(
+    ("name", "links", "moved"),
+    [
+        ("acme filter.sys", 2, True),  # NTFS counts the short name as a link
+        ("acme filter.sys", 3, False),
+        ("acme.sys", 1, True),
+        ("acme.sys", 2, False),
+    ],
+)
+def test_a_linked_file_stays(mount: Path, name: str, links: int, *, moved: bool) -> None:
+    path = (mount / target.DRIVER).rename((mount / target.DRIVER).with_name(name))
+    for number in range(1, links):
+        os.link(path, mount / f"link{number}")
+    plan = make(mount, target.service(path=path.relative_to(mount).as_posix()))
+    assert isinstance(plan, Plan)
+    assert any(isinstance(action, QuarantineFile) for action in plan.actions) is moved
+    assert ("stays where it is" in plan.reason) is not moved
+
+
+def _unknown(mount: Path) -> Plan | Refusal:
+    return make(mount)
+
+
+def _disabled(mount: Path) -> Plan | Refusal:
+    target.set_value(mount, target.SERVICE, "Start", 4)
+    target.set_value(mount, target.OVERRIDE, "0", 4)
+    return make(mount, target.service())
+
+
+def _not_there(mount: Path) -> Plan | Refusal:
+    suspect = replace(target.suspect(), service="ghost")
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    ghost = target.service("ghost")
+    return planning.make(target.install(mount), suspect, [ghost], loaded)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (_unknown, "no driver service"),
+        (_disabled, "disabled already"),
+        (_not_there, "no Start value"),
+    ],
+)
+def test_refused(mount: Path, made: object, reason: str) -> None:
+    assert callable(made)
+    refusal = made(mount)
+    assert isinstance(refusal, Refusal)
+    assert reason in refusal.reason
+    assert "acme" in refusal.driver
+
+
+# --- identity and export ------------------------------------------------------------------
+
+
+def test_export_and_import(mount: Path) -> None:
+    plan = target.plan(mount)
+    again = planning.from_json(planning.to_json(plan))
+    assert again == plan
+    assert planning.digest(again) == planning.digest(plan)
+
+
+def test_the_digest_names_everything(mount: Path) -> None:
+    plan = target.plan(mount)
+    others = [
+        replace(plan, driver="other.sys"),
+        replace(plan, actions=plan.actions[:-1]),
+        replace(plan, preconditions=plan.preconditions[1:]),
+        replace(plan, reason="another"),
+    ]
+    digests = {planning.digest(one) for one in (plan, *others)}
+    assert len(digests) == 5
+
+
+def test_an_edited_plan_is_refused(mount: Path) -> None:
+    fields = json.loads(planning.to_json(target.plan(mount)))
+    fields["driver"] = "ntfs.sys"
+    with pytest.raises(FormatError, match="edited"):
+        planning.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"digest": ""}', "[" * 100_000, '{"actions": [{"do": "x"}]}']
+)
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        planning.from_json(text)
