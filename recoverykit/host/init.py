@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import signal
-import sys
 import termios
 import time
 import traceback
@@ -85,18 +85,19 @@ def _prepare() -> None:
 
 
 def _run(cmdline: Mapping[str, str]) -> Session:
-    _say(
-        f"RK-HELLO {_uptime()} recoverykit {cmdline.get('rk.image', '')} Linux {os.uname().release}"
-    )
+    image_id = cmdline.get("rk.image", "")
+    _say(f"RK-HELLO {_uptime()} recoverykit {image_id} Linux {os.uname().release}")
     plug = coldplug.Plug()
+    child = _start(cmdline)  # it loads its code while the devices come up
     plug.start()
-    medium = _settle(plug, cmdline.get("rk.image", ""))
-    where = medium.device.name if medium else "not found"
-    _say(f"RK-START {_uptime()} medium {where}")
-    return _attend(plug, *_start(cmdline, medium))
+    ended: dict[int, int] = {}  # process id -> wait status
+    medium = _settle(plug, image_id, ended)
+    _say(f"RK-START {_uptime()} medium {medium.device.name if medium else 'not found'}")
+    child.tell(medium)
+    return _attend(plug, child, ended)
 
 
-def _settle(plug: coldplug.Plug, image_id: str) -> BootMedium | None:
+def _settle(plug: coldplug.Plug, image_id: str, ended: dict[int, int]) -> BootMedium | None:
     """Wait until the devices are there; the medium itself may take a little longer."""
     began = time.monotonic()
     medium: BootMedium | None = None
@@ -108,37 +109,50 @@ def _settle(plug: coldplug.Plug, image_id: str) -> BootMedium | None:
         if settled and (medium or not image_id or waited > _MEDIUM_WAIT):
             break
         look = plug.attend(0.1) or settled
-        _reap(plug)
+        _reap(plug, ended)
     return medium
 
 
-def _reap(plug: coldplug.Plug) -> dict[int, int]:
-    """Collect every child that has ended: process id -> wait status."""
-    ended: dict[int, int] = {}
+def _reap(plug: coldplug.Plug, ended: dict[int, int]) -> None:
+    """Collect every child that has ended: process 1 inherits those of others, too."""
     with suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
             ended[found[0]] = found[1]
             plug.reaped(found[0])
-    return ended
 
 
-def _start(cmdline: Mapping[str, str], medium: BootMedium | None) -> tuple[int, int]:
-    """Start the session in a child; returns its id and a pipe that brings its last word."""
-    reader, writer = os.pipe()
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _session(cmdline, medium, writer)
-    os.close(writer)
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The session's process, and the two pipes between it and process 1."""
+
+    pid: int
+    orders: int  # to it: the boot medium, once that is found
+    last_word: int  # from it: how it ended
+
+    def tell(self, medium: BootMedium | None) -> None:
+        """Let the session begin."""
+        with os.fdopen(self.orders, "wb") as pipe, suppress(BrokenPipeError):
+            pipe.write(pickle.dumps(medium))
+
+
+def _start(cmdline: Mapping[str, str]) -> Child:
+    orders_in, orders_out = os.pipe()
+    word_in, word_out = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(orders_out)
+        os.close(word_in)
+        _session(cmdline, orders_in, word_out)
+    os.close(orders_in)
+    os.close(word_out)
     # Ctrl-Alt-Del reaches us as SIGINT; the session treats it as what Ctrl-C is to it.
-    signal.signal(signal.SIGINT, lambda *_: os.kill(child, signal.SIGINT))
-    return child, reader
+    signal.signal(signal.SIGINT, lambda *_: os.kill(pid, signal.SIGINT))
+    return Child(pid, orders_out, word_in)
 
 
-def _session(cmdline: Mapping[str, str], medium: BootMedium | None, writer: int) -> None:
+def _session(cmdline: Mapping[str, str], orders: int, last_word: int) -> None:
     """The child: never returns, and never lets an exception back into process 1's code."""
-    code, last_word = 1, ""
+    code, word = 1, ""
     try:
         os.setsid()
         with suppress(OSError):
@@ -146,11 +160,13 @@ def _session(cmdline: Mapping[str, str], medium: BootMedium | None, writer: int)
         # Only here: what it imports must not be able to end process 1.
         from recoverykit import auto
 
+        with os.fdopen(orders, "rb") as pipe:
+            medium = pickle.loads(pipe.read())  # noqa: S301 - from process 1, our own parent
         ended = auto.main(cmdline, medium)
-        code, last_word = ended.exit_code, f"power {ended.power}"
+        code, word = ended.exit_code, f"power {ended.power}"
     except BaseException as exc:  # noqa: BLE001 - reported by process 1 in one sentence
-        last_word = f"crash {_where(exc)}"
-    os.write(writer, last_word.encode(errors="replace")[:4096])
+        word = f"crash {_where(exc)}"
+    os.write(last_word, word.encode(errors="replace")[:4096])
     os._exit(code & 0xFF)
 
 
@@ -161,15 +177,15 @@ def _where(exc: BaseException) -> str:
     return f"{type(exc).__name__}{place} ({exc})"
 
 
-def _attend(plug: coldplug.Plug, child: int, reader: int) -> Session:
+def _attend(plug: coldplug.Plug, child: Child, ended: dict[int, int]) -> Session:
     """Serve devices and collect processes until the session's own process has ended."""
-    while True:
+    while child.pid not in ended:
+        ended.clear()
         plug.attend(0.5)
-        if (status := _reap(plug).get(child)) is not None:
-            break
-    kind, _, rest = os.read(reader, 4096).decode(errors="replace").partition(" ")
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
+        _reap(plug, ended)
+    kind, _, rest = os.read(child.last_word, 4096).decode(errors="replace").partition(" ")
+    if os.WIFSIGNALED(ended[child.pid]):
+        name = signal.Signals(os.WTERMSIG(ended[child.pid])).name
         return Session(crash=f"The recovery program was ended by {name}.")
     if kind == "crash":
         return Session(crash=f"The recovery program stopped because of a mistake in it: {rest}.")
@@ -204,8 +220,16 @@ def _ask() -> str:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):
-        os.write(1, text.replace("\n", "\r\n").encode(errors="replace") + b"\r\n")
+    """On every console: the person may sit at the screen or at the serial line."""
+    line = text.replace("\n", "\r\n").encode(errors="replace") + b"\r\n"
+    for console in consoles.active():
+        with suppress(OSError):  # named on the command line, and no chip behind it
+            # Without waiting: a serial line whose other end is off must not stop the boot.
+            descriptor = os.open(console, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
 
 
 def _uptime() -> str:
