@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from recoverykit import console, medium, pipeline
+from recoverykit import console, medium, pipeline, report
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
-from recoverykit.host import consoles
+from recoverykit.host import consoles, reports
 from recoverykit.model import LogPolicy, Report, TransactionInfo
 
 
@@ -69,6 +70,25 @@ def _session(screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium
     return Ended(_unattended(screen, options, mode))
 
 
+def _keep(screen: Screen, found: Report, options: pipeline.Options) -> None:
+    """A copy for whoever carries the stick; a medium without room for it is normal."""
+    if not found.installations:
+        return
+    about = found.installations[0].install.volume.serial or "disk"
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{about}-{found.verb}"
+    files = {
+        f"{name}.json": report.to_json(found).encode(),
+        f"{name}.txt": report.to_text(found, details=True).encode(),
+    }
+    try:
+        where = reports.save(options.exclude, files)
+    except OSError as exc:
+        screen.say(f"The report could not be written to the medium: {exc}.")
+        return
+    if where:
+        screen.say(f"The report was written to {where} ({name}.json and .txt).")
+
+
 def _mode(cmdline: Mapping[str, str], screen: Screen) -> Mode:
     word = cmdline.get("rk.mode", Mode.ASK)
     try:
@@ -111,7 +131,7 @@ def _check_medium(
         screen.say("The medium itself was not found again; the running payload is unchanged.")
         return
     screen.say("... Checking the medium")
-    medium.verify_medium(booted_from.mount)
+    medium.verify_medium(booted_from.mount, image_id=state.image_id)
     screen.say("The medium is unchanged since it was signed.")
 
 
@@ -123,10 +143,12 @@ def _unattended(screen: Screen, options: pipeline.Options, mode: Mode) -> int:
     screen.say("RK-REPORT")
     screen.say(console.overview(found))
     if mode is Mode.DIAGNOSE:
+        _keep(screen, found, options)
         return found.exit_code
     done = pipeline.carry_out(found, options)
     screen.say("RK-DONE")
     screen.say(console.overview(done))
+    _keep(screen, done, options)
     return done.exit_code
 
 
@@ -157,6 +179,7 @@ def _technician(screen: Screen, options: pipeline.Options) -> Ended:
 
 def _carried_out(screen: Screen, found: Report, options: pipeline.Options) -> Report:
     done = pipeline.carry_out(found, options)
+    _keep(screen, done, options)
     if done.exit_code == 0:
         screen.say("Take the stick out, then restart: Windows should start now.")
     return done
