@@ -13,7 +13,6 @@ in this one place. Source of the path forms: ZwLoadDriver and "CreateService" on
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import re
 import stat
@@ -135,22 +134,15 @@ def _boot_facts(system: Hive) -> tuple[int, str]:
 
 
 def _version(mount: Path, relative: str) -> tuple[str, str]:
-    """Product and build. SOFTWARE is large and slow to read through FUSE: mapped, not loaded.
+    """Product and build. A dirty hive is read as it lies: a version one moment old will do here.
 
-    A dirty hive is read as it lies first: a version that is one moment old will do here.
+    Read whole, not mapped: a bad sector under a map ends the process instead of raising OSError.
     """
-    path = on_disk(mount, relative)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        found = _try_version(mapped)
-    return found or _version_of(read_hive(mount, relative)[0])
-
-
-def _try_version(mapped: mmap.mmap) -> tuple[str, str] | None:
-    """None instead of an exception: its traceback would keep the map, and so the mount, open."""
+    raw = _load(on_disk(mount, relative))
     try:
-        return _version_of(Hive(mapped))
+        return _version_of(Hive(raw))
     except FormatError:
-        return None
+        return _version_of(read_hive(mount, relative)[0])
 
 
 def _version_of(software: Hive) -> tuple[str, str]:
