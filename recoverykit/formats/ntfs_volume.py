@@ -30,6 +30,7 @@ _END = 0xFFFF_FFFF
 _IN_USE = 1
 _MULTI = 512  # the update sequence protects the last two bytes of every 512, whatever the sector
 _MAX_RUNS = 4096
+_MAX_EXTENTS = 256  # entries of $MFT's own attribute list
 _MAX_LIST = 256 << 10  # NTFS's own limit for an attribute list
 _MAX_INDEX = 1024  # blocks of one directory's index that we are willing to walk: 20,000 names
 
@@ -66,7 +67,9 @@ class NtfsVolume:
         mft = _one(_attributes(first, boot, boot.mft), DATA, "")
         if mft is None or not mft.runs:
             raise FormatError("$MFT", boot.mft, "no data runs")
-        return cls(read, boot, mft)
+        beginning = cls(read, boot, mft)
+        spread = _one(_attributes(first, boot, boot.mft), ATTRIBUTE_LIST, "")
+        return _with_all_extents(beginning, spread) if spread else beginning
 
 
 def contents(volume: NtfsVolume, stream: Stream, offset: int, length: int) -> bytes:
@@ -195,21 +198,42 @@ def _one(attributes: Iterator[_Attribute], kind: int, name: str) -> Stream | Non
     return None
 
 
+def _with_all_extents(volume: NtfsVolume, spread: Stream) -> NtfsVolume:
+    """A fragmented $MFT keeps the rest of its runs in other records of its own."""
+    listed = list(_list_entries(contents(volume, spread, 0, _MAX_LIST)))
+    for kind, name, lowest, number in sorted(listed, key=lambda entry: entry[2])[:_MAX_EXTENTS]:
+        if kind != DATA or name or not lowest:
+            continue
+        record, where = _record(volume, number)
+        more = _one(_attributes(record, volume.boot, where), DATA, "")
+        if more is None or lowest * volume.boot.cluster_size != sum(n for _, n in volume.mft.runs):
+            raise FormatError("$MFT", where, "an extent is missing")
+        whole = Stream(volume.mft.size, b"", volume.mft.runs + more.runs)
+        volume = NtfsVolume(volume.read, volume.boot, whole)
+    return volume
+
+
 def _listed(data: bytes, kind: int, name: str) -> int | None:
     """The record that holds the beginning of an attribute, from an attribute list."""
+    for *entry, number in _list_entries(data):
+        if entry == [kind, name, 0]:
+            return number
+    return None
+
+
+def _list_entries(data: bytes) -> Iterator[tuple[int, str, int, int]]:
+    """(attribute type, name, first cluster, MFT record number) of an attribute list."""
     at = 0
     while at + 26 <= len(data):
-        entry_kind, length, characters, name_at, lowest, reference = struct.unpack_from(
+        kind, length, characters, name_at, lowest, reference = struct.unpack_from(
             "<IHBBQQ", data, at
         )
         if length < 26:
             raise FormatError("attribute list", at, f"impossible entry length {length}")
         start = at + name_at
-        own = data[start : start + 2 * characters].decode("utf-16-le", "replace")
-        if (entry_kind, own, lowest) == (kind, name, 0):
-            return int(reference & 0xFFFF_FFFF_FFFF)
+        name = data[start : start + 2 * characters].decode("utf-16-le", "replace")
+        yield kind, name, lowest, reference & 0xFFFF_FFFF_FFFF
         at += length
-    return None
 
 
 def _root_entries(volume: NtfsVolume) -> Iterator[tuple[str, int]]:

@@ -98,6 +98,56 @@ def test_an_attribute_list_leads_to_the_attribute() -> None:
         ntfs_volume._listed(bytes(32), ntfs_volume.DATA, "")
 
 
+def _protect(record: bytearray) -> bytes:
+    """Put the update sequence back into a record whose sectors hold their real ends."""
+    start, count = struct.unpack_from("<HH", record, 4)
+    for i in range(1, count):
+        record[start + 2 * i : start + 2 * i + 2] = record[i * 512 - 2 : i * 512]
+        record[i * 512 - 2 : i * 512] = record[start : start + 2]
+    return bytes(record)
+
+
+def _data_attribute(lowest: int, clusters: int, size: int, pairs: bytes) -> bytes:
+    head = struct.pack("<IIBBHHH", ntfs_volume.DATA, 72, 1, 0, 64, 0, 9)
+    sizes = (clusters * 4096, size, size) if not lowest else (0, 0, 0)
+    body = struct.pack("<QQHHIQQQ", lowest, lowest + clusters - 1, 64, 0, 0, *sizes)
+    return head + body + pairs.ljust(8, b"\0")
+
+
+def _resident(kind: int, value: bytes) -> bytes:
+    length = -(-(24 + len(value)) // 8) * 8
+    head = struct.pack("<IIBBHHHIHH", kind, length, 0, 0, 24, 0, 8, len(value), 24, 0)
+    return (head + value).ljust(length, b"\0")
+
+
+def test_a_fragmented_mft_is_read_whole() -> None:
+    """Record 28 lies in an extent that only record 24 (through $MFT's attribute list) names."""
+    image = bytearray(ntfs.volume())
+    boot = opened(image).boot
+    end = (0xFFFF_FFFF).to_bytes(4, "little") + bytes(4)
+    blank = ntfs_volume.unprotect(bytes(image[boot.mft : boot.mft + 1024]), b"FILE", 0)[:0x38]
+    far = 6 << 20  # free clusters
+    entry = struct.pack("<IHBBQQH6x", ntfs_volume.DATA, 32, 0, 26, 0, 0, 0)
+    entry += struct.pack("<IHBBQQH6x", ntfs_volume.DATA, 32, 0, 26, 7, 24, 0)
+    near = b"\x11\x07" + bytes([boot.mft // 4096])
+    rest = b"\x21\x01" + struct.pack("<H", far // 4096)
+    records = {
+        0: _resident(ntfs_volume.ATTRIBUTE_LIST, entry) + _data_attribute(0, 7, 32 * 1024, near),
+        24: _data_attribute(7, 1, 0, rest),
+    }
+    for number, attributes in records.items():
+        record = bytearray((blank + attributes + end).ljust(1024, b"\0"))
+        struct.pack_into("<HH", record, 20, 0x38, 1)  # first attribute, in use
+        image[boot.mft + number * 1024 : boot.mft + (number + 1) * 1024] = _protect(record)
+    wanted = bytearray((blank + _resident(0x70, b"here") + end).ljust(1024, b"\0"))
+    image[far : far + 1024] = _protect(wanted)
+    volume = opened(image)
+    assert volume.mft.runs == ((boot.mft, 7 * 4096), (far, 4096))
+    found = ntfs_volume.stream(volume, 28, 0x70)
+    assert found is not None
+    assert found.resident == b"here"
+
+
 # --- $LogFile -----------------------------------------------------------------------------
 
 
