@@ -121,8 +121,13 @@ def _conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
 
 def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
     _require_quarantine(transaction, intent)
+    target, kept = transaction.mount / intent.target, transaction.mount / intent.moved_to
     standing = file_state(transaction.mount, intent.target).sha256
     if standing == intent.before:
+        if stands(kept) and target.samefile(kept) and target.lstat().st_nlink < 2:
+            # ntfs-3g was cut in a rename: one of the names is only listed. Removing the other
+            # would free the file, and from here nobody can tell which is which.
+            yield f"the index of {intent.target}'s folder is damaged, which chkdsk has to repair"
         return
     if standing:
         yield f"another file stands at {intent.target} now"
@@ -181,7 +186,8 @@ def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
     _clear(stage(transaction, target))
     if file_state(transaction.mount, intent.target).sha256 == intent.before:
         if stands(kept):  # a rename was cut between its two halves: two names, one file
-            durable.remove(kept)
+            with suppress(FileNotFoundError):  # listed, but not a name of any file: for chkdsk
+                durable.remove(kept)
     elif file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
         durable.move(kept, target)
     else:  # somebody emptied the quarantine; our copy is left
@@ -296,4 +302,5 @@ def _clear_aside(transaction: Journal, target: Path) -> None:
         if path.name.startswith(target.name) and _ASIDE.fullmatch(path.name[len(target.name) :]):
             relative = path.relative_to(transaction.mount).as_posix()
             if file_state(transaction.mount, relative).sha256 in ours:
-                durable.remove(path)
+                with suppress(FileNotFoundError):  # listed, but not a name of any file: for chkdsk
+                    durable.remove(path)

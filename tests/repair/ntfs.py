@@ -57,6 +57,10 @@ def make(image: Path, size: int = 24 << 20) -> None:
     subprocess.run(["mkntfs", "-F", "-Q", "-q", image], check=True, capture_output=True)
     with mounted(image) as volume:
         target.build(volume.path)
+        for folder in ("config", "drivers"):  # folders so large that their index has own blocks
+            for number in range(40):
+                name = f"bystander with a long name {number}"
+                (volume.path / "Windows/System32" / folder / name).touch()
         dress(volume.path)
 
 
