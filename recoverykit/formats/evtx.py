@@ -30,6 +30,7 @@ _FILE_HEADER = struct.Struct("<8sQQQIHHHH")
 _CHUNK_HEADER = struct.Struct("<8sQQQQIII")
 _RECORD = struct.Struct("<4sIQQ")
 _HEADER_SIZE, _FIRST_RECORD = 4096, 512
+_TABLES = slice(128, 512)  # of a chunk: 64 name offsets, 32 template offsets
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _EVENT_ID = re.compile(r'"EventID"\s*:\s*(?:\{.{0,200}?"#text"\s*:\s*)?"?(\d{1,5})\b', re.DOTALL)
 _MAX_TEXT = 1 << 20  # characters of JSON for one record; a real record has a few thousand
@@ -133,7 +134,7 @@ def _time(moment: int) -> datetime | None:
 def _records(
     data: bytes, known: Mapping[int, Stamp], wanted: Collection[int], problems: list[str]
 ) -> Iterator[Record]:
-    single = io.BytesIO(_file_header() + data.ljust(CHUNK_SIZE, b"\0"))
+    single = io.BytesIO(_file_header() + _without_caches(data))
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")  # with skip_errors a bad record is a RuntimeWarning
         try:
@@ -158,6 +159,17 @@ def _file_header() -> bytes:
     _FILE_HEADER.pack_into(head, 0, b"ElfFile\0", 0, 0, 1, 128, 1, 3, _HEADER_SIZE, 1)
     struct.pack_into("<I", head, 124, zlib.crc32(head[:120]))
     return bytes(head)
+
+
+def _without_caches(data: bytes) -> bytes:
+    """The chunk without its tables of known names and templates.
+
+    They only speed up writing: every record still says where its names and templates lie. A table
+    whose chain leads in a circle would keep the evtx package (0.14) busy for ever.
+    """
+    chunk = bytearray(data.ljust(CHUNK_SIZE, b"\0"))
+    chunk[_TABLES] = bytes(_TABLES.stop - _TABLES.start)
+    return bytes(chunk)
 
 
 def _short(problem: object) -> str:

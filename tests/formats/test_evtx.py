@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import time
 from collections import Counter
 from contextlib import suppress
@@ -148,6 +149,17 @@ def test_the_real_bugcheck(sample: Path) -> None:
 def test_a_damaged_record_is_told(sample: Path) -> None:
     problems = [problem for content in read(sample.read_bytes()) for problem in content.problems]
     assert any("Invalid EVTX record data size" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("table", [128, 384], ids=["names", "templates"])
+def test_a_table_that_leads_in_circles(table: int) -> None:
+    """The evtx package alone never comes back from this one."""
+    log = bytearray(build.build([build.log_started(WHEN)]))
+    loop = 4096 + 0xFF00
+    struct.pack_into("<I", log, 4096 + table, 0xFF00)
+    struct.pack_into("<I", log, loop, 0xFF00)
+    (record,) = records(bytes(log))
+    assert record.event == 6005
 
 
 def hostile(good: bytes, rounds: int, seed: int) -> None:
