@@ -20,7 +20,7 @@ from pathlib import Path
 from cryptography import x509
 
 from recoverykit.errors import SignatureRefusedError
-from signing import cms, keys, manifest
+from signing import cms, keys, manifest, voucher
 from signing.errors import SigningError, TamperedError
 from signing.manifest import Manifest, Progress
 from signing.tree import Tree
@@ -90,23 +90,18 @@ def verify_medium(
 def _signed(
     root: Path, manifest_path: str, signature_path: str, anchors: Sequence[x509.Certificate]
 ) -> tuple[Manifest, MediumState]:
-    """The manifest, once its signature holds: nothing of it is looked at before."""
-    content = _read(root, manifest_path, manifest.LARGEST)
-    signature = _read(root, signature_path, cms.LARGEST_SIGNATURE)
-    try:
-        signer = cms.verify_detached(content, signature, anchors, name=manifest_path).certificate
-    except TamperedError:
-        raise
-    except SigningError as exc:
-        raise type(exc)(f"{signature_path}: {exc}", hint=exc.hint) from exc
-    signed = manifest.from_bytes(content)
-    digits = keys.fingerprint(signer)
+    found = voucher.read(
+        voucher.Paper(manifest_path, _read(root, manifest_path, manifest.LARGEST)),
+        voucher.Paper(signature_path, _read(root, signature_path, cms.LARGEST_SIGNATURE)),
+        anchors,
+    )
+    signed, digits = found.manifest, keys.fingerprint(found.signer)
     state = MediumState(
         image_id=signed.image_id,
         made=signed.made,
-        signer=f"{keys.organisation(signer)}, key {keys.grouped(digits)}",
+        signer=f"{keys.organisation(found.signer)}, key {keys.grouped(digits)}",
         fingerprint=digits,
-        development=keys.is_development(signer),
+        development=keys.is_development(found.signer),
         files=len(signed.entries),
         size=sum(entry.size for entry in signed.entries),
     )

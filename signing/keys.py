@@ -38,7 +38,7 @@ VALID_FOR = timedelta(days=3653)
 CLOCK_SKEW = timedelta(days=1)  # the key must work at once on a host whose clock is behind
 
 _DEVELOPMENT_UNIT = "recoverykit development key"
-_LARGEST_FILE = 64 * 1024
+LARGEST_FILE = 64 * 1024
 
 # Everything cryptography raises for certificates and keys that it cannot read or use.
 UNREADABLE = (
@@ -253,18 +253,23 @@ def refuse_expired(key: SigningKey, now: datetime) -> None:
 
 def load_certificate(path: Path) -> x509.Certificate:
     """The one PEM certificate in `path`. Raises KeyFileError."""
+    return read_certificate(_read(path), str(path))
+
+
+def read_certificate(content: bytes, name: str) -> x509.Certificate:
+    """The one PEM certificate in these bytes; errors call them `name`. Raises KeyFileError."""
     try:
-        found = x509.load_pem_x509_certificates(_read(path))
+        found = x509.load_pem_x509_certificates(content)
         public = found[0].public_key()
         found[0].subject, found[0].issuer  # decoded late: a damaged name is found here
     except UNREADABLE as exc:
-        raise KeyFileError(f"{path} is not a PEM certificate that can be read") from exc
+        raise KeyFileError(f"{name} is not a PEM certificate that can be read") from exc
     if len(found) != 1:
-        raise KeyFileError(f"{path} holds {len(found)} certificates, but must hold one")
+        raise KeyFileError(f"{name} holds {len(found)} certificates, but must hold one")
     small = isinstance(public, rsa.RSAPublicKey) and public.key_size < SMALLEST_RSA_BITS
     if small or not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise KeyFileError(
-            f"{path}: only RSA keys of {SMALLEST_RSA_BITS} bits or more and ECDSA keys can sign"
+            f"{name}: only RSA keys of {SMALLEST_RSA_BITS} bits or more and ECDSA keys can sign"
         )
     return found[0]
 
@@ -287,7 +292,7 @@ def _load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(_LARGEST_FILE)
+            return stream.read(LARGEST_FILE)
     except FileNotFoundError as exc:
         raise KeyFileError(
             f"{path} does not exist", hint="build_media.py keys new DIR makes a key"
