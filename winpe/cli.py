@@ -13,7 +13,7 @@ import typer
 
 from signing import keys
 from signing.errors import KeyFileError, SigningError
-from winpe import cache, iso, summary
+from winpe import cache, iso, summary, verify
 from winpe.errors import MediaError, MediaUsageError
 from winpe.progress import Progress
 
@@ -53,6 +53,7 @@ Mirror = Annotated[str, typer.Option(help="Debian mirror. Default: the one this 
 Security = Annotated[str, typer.Option(help="Mirror of Debian's security updates.")]
 CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Where downloads are kept.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Look for newer Debian packages.")]
+Trust = Annotated[Path | None, typer.Option(help="The certificate (PEM) you expect.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -110,6 +111,27 @@ def keys_new(
     typer.echo(f"Made {directory / keys.PRIVATE_KEY} and {directory / keys.CERTIFICATE}.")
     typer.echo(f"Fingerprint  {keys.grouped(keys.fingerprint(key.certificate))}")
     typer.echo("Keep the private key secret and backed up; give the certificate to everybody.")
+
+
+@app.command("verify")
+def verify_command(
+    image: Annotated[Path, typer.Argument(help="An ISO file, or the device of a stick.")],
+    trust: Trust = None,
+    as_json: Json = False,
+) -> None:
+    """Check that an image is exactly what was signed, and by whom.
+
+    Without --trust the image's own certificate is used: that finds damage, not a forger.
+    """
+    progress = Progress()
+    try:
+        progress.stage(f"Verifying {image.name}")
+        expected = None if trust is None else [keys.load_certificate(trust)]
+        state = verify.verify_image(image, expected, progress)
+        progress.done()
+    finally:
+        progress.close()
+    typer.echo(summary.verified_json(state) if as_json else summary.verified_text(image, state))
 
 
 def _signer(folder: Path | None) -> keys.SigningKey:

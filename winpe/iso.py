@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import cache, grub, mirrors, recipe, system, tools
+from winpe import cache, grub, mirrors, recipe, system, tools, verify
 from winpe.errors import ContentError, MediaUsageError, OutputError
 from winpe.progress import Progress
 
@@ -119,6 +119,9 @@ def _assemble(options: Options, base: system.BaseSystem, work: Path, progress: P
     progress.stage("Writing and signing the image")
     image = work / "image.iso"
     _write_signed(root, image, made, options.signer)
+    progress.stage("Verifying what was written")
+    verify.verify_image(image, [options.signer.certificate], progress)
+    progress.stage(f"Saving {options.output.name}")
     return _finish(options, image, made, root, progress)
 
 
@@ -195,6 +198,7 @@ def _write(root: Path, image: Path, hybrid: Path, made: system.System) -> None:
     dates = {"SOURCE_DATE_EPOCH": str(int(made.made.timestamp()))}
     argv: list[str | Path] = [
         "xorriso",
+        "-no_rc",
         "-as",
         "mkisofs",
         "-quiet",
@@ -217,7 +221,7 @@ def _extract(image: Path, place: Path) -> dict[str, bytes]:
         for number, path in enumerate(_MADE_BY_XORRISO)
         for word in ("-extract_single", f"/{path}", str(place / str(number)))
     ]
-    tools.run(["xorriso", "-osirrox", "on", "-indev", image, *wanted])
+    tools.run(["xorriso", "-no_rc", "-osirrox", "on", "-indev", image, *wanted])
     return {
         path: (place / str(number)).read_bytes() for number, path in enumerate(_MADE_BY_XORRISO)
     }

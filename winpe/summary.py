@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from signing import keys
 from winpe.iso import Built
+from winpe.verify import ImageState
 
 _MB = 1_000_000
 
@@ -68,6 +71,21 @@ def as_json(built: Built, seconds: float) -> str:
         "seconds": round(seconds, 1),
     }
     return json.dumps(document, indent=2)
+
+
+def verified_text(image: Path, state: ImageState) -> str:
+    """The answer of `verify` to an image that is as it was signed."""
+    return (
+        f"OK: {image} is exactly what was signed ({state.files} files, {state.size / _MB:.1f} MB)\n"
+        f"    image id {state.image_id}, made {state.made:%Y-%m-%d %H:%M} UTC\n"
+        f"    {state.signer}"
+    )
+
+
+def verified_json(state: ImageState) -> str:
+    """The same for scripts: schema recoverykit.verify/1."""
+    values = {**asdict(state), "made": state.made.isoformat()}
+    return json.dumps({"schema": "recoverykit.verify/1", **values}, indent=2)
 
 
 def _python(built: Built) -> str:
