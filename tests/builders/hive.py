@@ -2,7 +2,7 @@
 
 Written to msuhanov's "Windows registry file format specification", without the reader under test
 (only the Marvin32 hash is shared; real logs prove that one). hivex and python-registry accept what
-comes out, see tests/formats/test_builders_hive.py.
+comes out, see tests/formats/test_hive_differential.py.
 
     build({"Select": {"Current": dword(1)}, "ControlSet001": {"Services": {"acme": {...}}}})
 """
@@ -223,7 +223,10 @@ def _value(cells: _Bins, name: str, value: Raw, minor: int) -> bytes:
         where = int.from_bytes(data.ljust(4, b"\0"), "little")
         size |= 0x8000_0000
     elif size > _SEGMENT and minor > 3:
-        pieces = [cells.add(data[i : i + _SEGMENT]) for i in range(0, size, _SEGMENT)]
+        pieces = [  # Windows gives each of them the largest cell, the last one too
+            cells.add(data[i : i + _SEGMENT].ljust(_SEGMENT + 4, b"\0"))
+            for i in range(0, size, _SEGMENT)
+        ]
         listed = cells.add(struct.pack(f"<{len(pieces)}I", *pieces))
         where = cells.add(struct.pack("<2sHII", b"db", len(pieces), listed, 0))
     else:
