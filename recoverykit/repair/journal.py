@@ -256,8 +256,10 @@ def _entries(
     for offset, fields in events:
         try:
             name = fields["event"]
-            said[name].append(_MEANINGS[name](fields))
             _require((name == "begin") == (offset == 0))
+            if name in ("intent", "undo-intent"):  # numbered through, so that images are told apart
+                _require(fields["number"] == len(said["intent"]) + len(said["undo-intent"]))
+            said[name].append(_MEANINGS[name](fields))
         except (KeyError, TypeError, ValueError) as exc:
             raise FormatError(where, offset, "an entry that makes no sense") from exc
     if not said["begin"]:

@@ -1,0 +1,274 @@
+"""Undo is never a blind copy back: what it restores, what it leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recoverykit.errors import FormatError, NoCulpritError, TargetRefusedError
+from recoverykit.model import Plan, TransactionInfo
+from recoverykit.repair import hives, transaction, undo
+from recoverykit.repair import plan as planning
+from recoverykit.repair.journal import _canonical, _link
+from tests.independent import registry as hivex
+from tests.repair import target
+
+GOOD = "ControlSet001\\Services\\good"
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    path = tmp_path / "disk"
+    path.mkdir()
+    target.build(path)
+    return path
+
+
+def apply(mount: Path) -> TransactionInfo:
+    plan = target.plan(mount)
+    return transaction.apply(target.install(mount), plan, now=target.NOW)
+
+
+def value(mount: Path, key: str, name: str) -> bytes | None:
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    found = loaded.find(key)
+    held = found.value(name) if found else None
+    return None if held is None else bytes(held.data)
+
+
+def test_everything_is_back_and_the_history_says_so(mount: Path) -> None:
+    before = target.state(mount)
+    info = apply(mount)
+    undone = undo.undo(mount)
+    assert target.state(mount) == before
+    assert (undone.id, undone.state) == (info.id, "undone")
+    assert transaction.history(mount) == (undone,)
+    with pytest.raises(NoCulpritError):
+        undo.undo(mount)
+
+
+def test_nothing_to_undo(mount: Path) -> None:
+    with pytest.raises(NoCulpritError):
+        undo.undo(mount)
+    apply(mount)
+    with pytest.raises(NoCulpritError, match="20200101T000000Z-0000"):
+        undo.undo(mount, "20200101T000000Z-0000")
+    assert target.start(mount) == target.OFF
+
+
+def test_the_newest_first_and_the_named_one_by_value(mount: Path) -> None:
+    """Two repairs of one hive: taking back the older one leaves what the newer one did."""
+    before = hivex.registry(mount / target.SYSTEM)
+    first = apply(mount)
+    other = replace(target.suspect(), driver="good.sys", service="good")
+    good = target.service("good", "good.sys", path="Windows/System32/drivers/good.sys")
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    plan = planning.make(target.install(mount), other, [good], loaded)
+    assert isinstance(plan, Plan)
+    later = target.NOW + timedelta(days=1)
+    second = transaction.apply(target.install(mount), plan, now=later)
+
+    undo.undo(mount, first.id)
+    assert target.start(mount) == target.BOOT
+    assert value(mount, GOOD, "Start") == target.OFF
+    assert undo.undo(mount).id == second.id
+    assert hivex.changed_values(before, hivex.registry(mount / target.SYSTEM)) == {}
+
+
+# --- Windows has run since ----------------------------------------------------------------
+
+
+def test_what_windows_wrote_since_stays(mount: Path) -> None:
+    apply(mount)
+    target.set_value(mount, GOOD, "Start", 3)
+    target.set_value(mount, target.OVERRIDE, "0", 0)  # as it was before us: nothing to undo
+    undo.undo(mount)
+    assert value(mount, target.SERVICE, "Start") == target.BOOT
+    assert value(mount, target.OVERRIDE, "0") == target.BOOT
+    assert value(mount, GOOD, "Start") == b"\3\0\0\0"
+    assert (mount / target.DRIVER).read_bytes() == b"MZ acme" * 1000
+
+
+def _start_is_another(mount: Path) -> None:
+    target.set_value(mount, target.SERVICE, "Start", 3)
+
+
+def _value_is_gone(mount: Path) -> None:
+    before = mount / "before"
+    before.write_bytes(target.system_hive())
+    hive = bytearray((mount / target.SYSTEM).read_bytes())
+    at = hive.index(b"StartOverride")  # the key of that name is another one now
+    hive[at : at + 13] = b"ZtartOverride"
+    (mount / target.SYSTEM).write_bytes(hive)
+    before.unlink()
+
+
+def _hive_is_damaged(mount: Path) -> None:
+    (mount / target.SYSTEM).write_bytes(b"regf" + bytes(8000))
+
+
+def _another_driver(mount: Path) -> None:
+    (mount / target.DRIVER).write_bytes(b"MZ newer")
+
+
+def _no_folder(mount: Path) -> None:
+    drivers = (mount / target.DRIVER).parent
+    drivers.rename(drivers.with_name("moved"))
+
+
+def _nothing_kept(mount: Path) -> None:
+    for path in (mount / "RecoveryKit").rglob("*"):
+        if path.name in ("0001.before", "acme filter.sys"):
+            path.unlink()
+
+
+def _copy_is_damaged(mount: Path) -> None:
+    for path in (mount / "RecoveryKit").rglob("0000.before"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        pytest.param(_start_is_another, r"Start is 3 now \(the repair had set 4\)", id="Start"),
+        pytest.param(_value_is_gone, "StartOverride.0 is gone", id="value gone"),
+        pytest.param(_hive_is_damaged, "cannot be read", id="hive damaged"),
+        pytest.param(_another_driver, "another file stands at .*acme filter.sys", id="new driver"),
+        pytest.param(_no_folder, "the folder of .*acme filter.sys is gone", id="no folder"),
+        pytest.param(_nothing_kept, "nor its copy is intact", id="quarantine and copy gone"),
+        pytest.param(_copy_is_damaged, "0000.before .* is not intact", id="copy damaged"),
+    ],
+)
+def test_a_conflict_is_shown_and_nothing_is_changed(
+    mount: Path, meanwhile: Callable[[Path], None], said: str
+) -> None:
+    apply(mount)
+    meanwhile(mount)
+    before = target.state(mount)
+    journal = next((mount / "RecoveryKit").rglob("journal.jsonl")).read_bytes()
+    with pytest.raises(TargetRefusedError, match=said):
+        undo.undo(mount)
+    assert target.state(mount) == before
+    assert next((mount / "RecoveryKit").rglob("journal.jsonl")).read_bytes() == journal
+
+
+def _emptied(mount: Path) -> None:
+    next((mount / "RecoveryKit").rglob("acme filter.sys")).unlink()
+
+
+def _damaged(mount: Path) -> None:
+    next((mount / "RecoveryKit").rglob("acme filter.sys")).write_bytes(b"half")
+
+
+def _reinstalled(mount: Path) -> None:
+    (mount / target.DRIVER).write_bytes(b"MZ acme" * 1000)
+
+
+def _hive_vanished(mount: Path) -> None:
+    (mount / target.SYSTEM).unlink()
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        pytest.param(_emptied, id="a virus scanner emptied the quarantine"),
+        pytest.param(_damaged, id="the quarantined file is damaged"),
+        pytest.param(_reinstalled, id="the same file was installed again"),
+        pytest.param(_hive_vanished, id="the hive is missing"),
+    ],
+)
+def test_what_can_be_restored_is(mount: Path, meanwhile: Callable[[Path], None]) -> None:
+    before = target.state(mount)
+    apply(mount)
+    meanwhile(mount)
+    undo.undo(mount)
+    assert target.state(mount) == before
+
+
+# --- journals that were made to deceive ---------------------------------------------------
+
+
+def rewrite(mount: Path, **fields: Any) -> None:
+    """Say something else in the intents, with a chain that is right again."""
+    path = next((mount / "RecoveryKit").rglob("journal.jsonl"))
+    chain, lines = "", []
+    for line in path.read_text().splitlines():
+        entry = json.loads(line)
+        del entry["chain"]
+        if entry["event"] == "intent" and entry["moved_to"]:
+            entry |= fields
+        chain = _link(chain, _canonical(entry))
+        lines.append(json.dumps({**entry, "chain": chain}) + "\n")
+    path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"target": "../outside"}, "does not stay on the volume"),
+        ({"target": "/etc/passwd"}, "does not stay on the volume"),
+        ({"target": "Windows//x"}, "does not stay on the volume"),
+        ({"target": "Windows\\..\\x"}, "does not stay on the volume"),
+        ({"target": "C:/x"}, "does not stay on the volume"),
+        ({"target": ""}, "does not stay on the volume"),
+        ({"target": "escape/outside"}, "is a link"),
+        ({"target": "Windows/link"}, "is a link"),
+        ({"moved_to": "Windows/System32/config/SOFTWARE"}, "as its quarantine"),
+        ({"moved_to": "RecoveryKit/../Windows/x"}, "does not stay on the volume"),
+        ({"image": "../../0000.before"}, None),
+        ({"before": "x"}, None),
+        ({"number": 7}, None),
+        ({"values": "x"}, None),
+        ({"metadata": {}}, None),
+        ({"event": "shell"}, None),
+    ],
+)
+def test_a_hostile_journal_changes_nothing(
+    mount: Path, tmp_path: Path, fields: dict[str, Any], said: str | None
+) -> None:
+    apply(mount)
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"not yours")
+    (mount / "escape").symlink_to(tmp_path)
+    (mount / "Windows/link").symlink_to(outside)
+    rewrite(mount, **fields)
+    before = target.state(mount)
+    with pytest.raises(TargetRefusedError if said else FormatError, match=said):
+        undo.undo(mount)
+    assert target.state(mount) == before
+    assert outside.read_bytes() == b"not yours"
+
+
+def test_a_transaction_folder_that_is_a_link_is_refused(mount: Path, tmp_path: Path) -> None:
+    info = apply(mount)
+    (mount / info.folder).rename(tmp_path / "elsewhere")
+    (mount / info.folder).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TargetRefusedError, match="link"):
+        undo.undo(mount)
+    assert target.start(mount) == target.OFF
+
+
+def test_the_names_ntfs_leaves_aside_go_only_if_they_are_ours(mount: Path) -> None:
+    apply(mount)
+    config = (mount / target.SYSTEM).parent
+    ours, foreign = config / "SYSTEM.ntfs-3g-0000000001", config / "SYSTEM.ntfs-3g-0000000002"
+    ours.write_bytes((mount / target.SYSTEM).read_bytes())
+    foreign.write_bytes(b"somebody's")
+    undo.undo(mount)
+    assert not ours.exists()
+    assert foreign.read_bytes() == b"somebody's"
+
+
+def test_before_images_outlive_undo(mount: Path) -> None:
+    info = apply(mount)
+    undo.undo(mount)
+    image = mount / info.folder / "0000.before"
+    said = hashlib.sha256(target.system_hive()).hexdigest()
+    assert hashlib.sha256(image.read_bytes()).hexdigest() == said
