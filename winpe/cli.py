@@ -143,7 +143,11 @@ def _signer(folder: Path | None) -> keys.SigningKey:
 
 def _passphrase(folder: Path) -> bytes | None:
     """The key's passphrase, asked for only if the key has one."""
-    if b"ENCRYPTED" not in (folder / keys.PRIVATE_KEY).read_bytes():
+    try:
+        encrypted = b"ENCRYPTED" in (folder / keys.PRIVATE_KEY).read_bytes()
+    except OSError:
+        encrypted = False  # loading the key says better what is wrong with it
+    if not encrypted:
         return None
     if given := os.environ.get(_PASSPHRASE):
         return given.encode()

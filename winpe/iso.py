@@ -73,12 +73,26 @@ def build(options: Options, progress: Progress | None = None) -> Built:
     """Make the image; it appears under its name only when it is whole. Raises MediaError."""
     progress = progress or Progress(quiet=True)
     refuse_output(options.output)
+    wanted = _menu(options)
+    grub.menu(wanted)  # a bad argument is refused before the work
     found = mirrors.choose(options.mirror, options.security_mirror)
     sources = system.Sources(options.cache, found, options.refresh, options.release)
     with cache.locked(options.cache), cache.disk_errors(options.cache):
         base = system.prepare(sources, recipe.base(), progress)
         with tempfile.TemporaryDirectory(prefix="build-", dir=options.cache) as folder:
-            return _assemble(options, base, Path(folder), progress)
+            return _assemble(options, wanted, base, Path(folder), progress)
+
+
+def _menu(options: Options) -> grub.Menu:
+    """What the boot menu shall be; the image's id is not known yet."""
+    return grub.Menu(
+        image_id="",
+        default=options.default,
+        end=options.end,
+        ntfs_log=options.ntfs_log,
+        kernel_arguments=options.kernel_arguments,
+        development=keys.is_development(options.signer.certificate),
+    )
 
 
 def refuse_output(output: Path) -> None:
@@ -100,17 +114,9 @@ def refuse_output(output: Path) -> None:
         raise OutputError(f"the folder {folder} is not writable", hint="choose another -o FILE")
 
 
-def _assemble(options: Options, base: system.BaseSystem, work: Path, progress: Progress) -> Built:
-    development = keys.is_development(options.signer.certificate)
-    wanted = grub.Menu(
-        image_id="",
-        default=options.default,
-        end=options.end,
-        ntfs_log=options.ntfs_log,
-        kernel_arguments=options.kernel_arguments,
-        development=development,
-    )
-    grub.menu(wanted)  # a bad argument is refused before the work
+def _assemble(
+    options: Options, wanted: grub.Menu, base: system.BaseSystem, work: Path, progress: Progress
+) -> Built:
     identity = json.dumps([asdict(wanted), _code()])
     made = system.build(base, options.signer, identity, work, progress)
     progress.stage("Boot loaders")
