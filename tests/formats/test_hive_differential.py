@@ -153,12 +153,11 @@ def explained(image: bytes, name: str) -> Iterator[str]:
             if data == value.data.hex():
                 continue
             # Fault: of data kept inside the value (high bit of the size) it returns all four bytes
-            # of the field, of some device properties (types 0xFFFF0000 and up) nothing, of others
-            # the bytes of the type that follows.
+            # of the field (text), nothing (REG_MULTI_SZ and types it does not know), or the bytes
+            # of the type, which follows (16-bit device properties).
             size, field, kind_field = struct.unpack_from("<I4s4s", image, value.offset + 8)
             inline = size == 0x8000_0000 | len(value.data) and field.startswith(value.data)
-            property_fault = value.type >= 0xFFFF_0000 and data in ("", kind_field.hex())
-            if not inline or not (property_fault or data == field.hex()):
+            if not inline or data not in (field.hex(), "", kind_field.hex()):
                 yield f"{name} {key.path}\\{label}: {data[:40]} is not {value.data.hex()[:40]}"
     if seen != len(theirs):
         yield f"{name}: {seen} keys, not {len(theirs)}"

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from Registry import Registry
+
+from recoverykit.errors import FormatError
+from recoverykit.formats.binary import to_filetime
+from recoverykit.formats.hive import Hive, Key, Value, read
+from recoverykit.formats.hive_edit import Difference, ValueChange, differences, edit
+from recoverykit.formats.regf import BaseBlock
+from tests.builders.hive import Node, Tree, binary, build, dirty_with_log, dword, sealed, sz
+from tests.formats.hives import content, hive_bytes, logs_of, walk
+from tests.formats.test_hive_differential import by_hivex, by_python_registry
+
+NOW = datetime(2026, 11, 22, 10, 11, 12, tzinfo=UTC)
+ACME = "ControlSet001\\Services\\acme"
+TREE: Tree = {
+    "Select": {"Current": dword(1)},
+    "ControlSet001": {
+        "Services": {
+            "acme": {"Start": dword(0), "ImagePath": sz("system32\\drivers\\acme.sys")},
+            "disk": {"Start": dword(0), "Big": binary(b"x" * 40000)},
+        }
+    },
+}
+IMAGE = build(TREE)
+ZERO, FOUR = struct.pack("<I", 0), struct.pack("<I", 4)
+DISABLE = ValueChange(ACME, "Start", ZERO, FOUR, 4)
+
+
+def value(image: object, path: str, name: str) -> Value:
+    assert isinstance(image, bytes)
+    key = Hive(image).find(path)
+    assert key is not None
+    found = key.value(name)
+    assert found is not None
+    return found
+
+
+def key_of(image: bytes, path: str) -> Key:
+    found = Hive(image).find(path)
+    assert found is not None
+    return found
+
+
+def apply(*changes: ValueChange, image: bytes = IMAGE, sequence: int = 7) -> bytes:
+    return edit(image, changes, sequence=sequence, when=NOW)
+
+
+# --- what changes, and what does not ------------------------------------------------------
+
+
+def test_exactly_the_planned_bytes_change() -> None:
+    result = apply(DISABLE)
+    changed = {at for at in range(len(IMAGE)) if IMAGE[at] != result[at]}
+    start, acme = value(IMAGE, ACME, "Start"), key_of(IMAGE, ACME)
+    allowed = {
+        *range(4, 20),  # sequence numbers, time
+        *range(508, 512),  # checksum
+        *range(4096 + 20, 4096 + 28),  # the copy of the time
+        *range(acme.offset + 8, acme.offset + 16),  # the key's time
+        *range(start.data_offset, start.data_offset + 4),
+    }
+    assert changed <= allowed
+    assert value(result, ACME, "Start").dword == 4
+    assert len(result) == len(IMAGE)
+
+
+def test_the_header_is_clean_and_beyond_every_log() -> None:
+    base = BaseBlock.parse(apply(DISABLE, sequence=2130))
+    assert (base.primary_sequence, base.secondary_sequence) == (2131, 2131)
+    assert base.clean
+    assert base.last_written == to_filetime(NOW)
+
+
+def test_sequence_numbers_wrap() -> None:
+    assert BaseBlock.parse(apply(DISABLE, sequence=0xFFFF_FFFF)).primary_sequence == 0
+
+
+def test_only_touched_keys_get_the_new_time() -> None:
+    result = Hive(apply(DISABLE))
+    times = {key.path: key.last_written for key in walk(result)}
+    assert times.pop(ACME) == NOW
+    assert NOW not in times.values()
+
+
+def test_several_values_and_keys_at_once() -> None:
+    path = value(IMAGE, ACME, "ImagePath").data
+    other = ("system32\\drivers\\null.sys" + "\0").encode("utf-16-le")
+    big = ValueChange(
+        "controlset001\\SERVICES\\disk", "BIG", b"x" * 40000, bytes(range(250)) * 160, 3
+    )
+    result = apply(DISABLE, ValueChange(ACME, "imagepath", path, other, 1), big)
+    assert value(result, ACME, "ImagePath").string == "system32\\drivers\\null.sys"
+    assert value(result, "ControlSet001\\Services\\disk", "Big").data == bytes(range(250)) * 160
+    assert len(differences(Hive(IMAGE), Hive(result))) == 3
+
+
+def test_a_change_can_be_taken_back() -> None:
+    back = apply(ValueChange(ACME, "Start", FOUR, ZERO, 4), image=apply(DISABLE), sequence=8)
+    assert differences(Hive(IMAGE), Hive(back)) == []
+
+
+def test_padding_behind_the_bins_is_kept() -> None:
+    padded = IMAGE + b"\xaa" * 4096
+    assert apply(DISABLE, image=padded)[-4096:] == b"\xaa" * 4096
+
+
+def test_a_recovered_hive_is_written_whole() -> None:
+    grown: Tree = {**TREE, "more": {f"k{number}": {} for number in range(300)}}
+    primary, log1 = dirty_with_log(IMAGE, build(grown))
+    hive, recovery = read(primary, [("SYSTEM.LOG1", log1)])
+    result = edit(recovery.data, [DISABLE], sequence=recovery.sequence, when=NOW)
+    base = BaseBlock.parse(result)
+    assert base.clean
+    assert base.primary_sequence == recovery.sequence + 1
+    assert base.bins_size == len(result) - 4096 > len(primary) - 4096
+    assert [d.name for d in differences(hive, Hive(result))] == ["Start"]
+    again, unneeded = read(result, [("SYSTEM.LOG1", log1)])  # Windows would ignore the log too
+    assert not unneeded.dirty
+    assert len(differences(Hive(IMAGE), again)) == 302
+
+
+# --- real hives, read by others -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("dissect_SYSTEM.gz", "ControlSet001\\Services\\ACPI"),
+        ("regipy_SYSTEM_B.xz", "ControlSet001\\Services\\Disk"),
+    ],
+)
+def test_hivex_reads_exactly_the_change(name: str, path: str, tmp_path: Path) -> None:
+    hive, recovery = read(hive_bytes(name), logs_of(name))
+    assert value(bytes(recovery.data), path, "Start").dword == 0
+    change = ValueChange(path, "Start", ZERO, FOUR, 4)
+    result = edit(recovery.data, [change], sequence=recovery.sequence, when=NOW)
+
+    before = content(hive)
+    after, unnamed = by_hivex(result, tmp_path)
+    assert not unnamed
+    assert after.keys() == before.keys()
+    (changed,) = [key for key in before if before[key] != after[key]]
+    assert changed == path
+    when, values = before[path]
+    assert after[path][0] == to_filetime(NOW) != when
+    expected = [(n, t, FOUR.hex() if n == "Start" else data) for n, t, data in values]
+    assert list(after[path][1]) == expected
+
+
+@pytest.mark.parametrize("name", ["bcd_win2go", "yarp/NewDirtyHive1__RecoveredHive_Windows10"])
+def test_python_registry_reads_exactly_the_change(name: str) -> None:
+    image = hive_bytes(name)
+    key, target = next(
+        (key, item) for key in walk(Hive(image)) for item in key.values() if item.data
+    )
+    after = bytes(byte ^ 0x55 for byte in target.data)
+    change = ValueChange(key.path, target.name, target.data, after, target.type)
+    result = apply(change, image=image, sequence=100)
+    left, right = by_python_registry(image), by_python_registry(result)
+    assert [path for path in left if left[path] != right[path]] == [key.path]
+    assert (target.name, target.type, after.hex()) in right[key.path][1]
+
+
+def test_python_registry_reads_start_of_a_real_service() -> None:
+    image = hive_bytes("dissect_SYSTEM.gz")
+    path = "ControlSet001\\Services\\ACPI"
+    result = apply(ValueChange(path, "Start", ZERO, FOUR, 4), image=image, sequence=228)
+    services = Registry.Registry(io.BytesIO(result)).open("ControlSet001\\Services")
+    found = {}
+    for service in services.subkeys():
+        for item in service.values():
+            if item.name() == "Start":
+                found[service.name()] = item.value()
+    ours = Hive(image).find("ControlSet001\\Services")
+    assert ours is not None
+    starts = {key.name: start.dword for key in ours.subkeys() if (start := key.value("Start"))}
+    assert {name for name in found if found[name] != starts[name]} == {"ACPI"}
+    assert found["ACPI"] == 4
+
+
+# --- refusals -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (ValueChange("ControlSet002\\Services\\acme", "Start", ZERO, FOUR, 4), "does not exist"),
+        (ValueChange(ACME, "Stop", ZERO, FOUR, 4), "does not exist"),
+        (ValueChange(ACME, "Start", FOUR, ZERO, 4), "no longer holds what the plan saw"),
+        (ValueChange(ACME, "Start", ZERO, FOUR, 3), "has type 4, not 3"),
+        (ValueChange(ACME, "Start", ZERO, b"\4", 4), "cannot change its size"),
+        (ValueChange(ACME, "Start", ZERO, FOUR * 2, 4), "cannot change its size"),
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused(change: ValueChange, problem: str) -> None:
+    with pytest.raises(FormatError, match=problem):
+        apply(DISABLE, change)
+
+
+Damage = Callable[[bytearray], None]
+
+
+def _dirty(image: bytearray) -> None:
+    struct.pack_into("<I", image, 4, 9)
+
+
+def _old(image: bytearray) -> None:
+    struct.pack_into("<I", image, 24, 2)
+
+
+def _bin(image: bytearray) -> None:
+    image[8192] ^= 1  # a bin that the change does not touch
+
+
+def _free_cell(image: bytearray) -> None:
+    """The rest of the last bin claims to be a little larger than it is."""
+    size = len(image)
+    for at in range(size - 8, size - 4096, -8):
+        (number,) = struct.unpack_from("<i", image, at)
+        if number == size - at:
+            struct.pack_into("<i", image, at, number + 8)
+            return
+    pytest.fail("no free cell found")
+
+
+def _stolen(image: bytearray) -> None:
+    """ImagePath's data lies in the middle of another cell's data."""
+    inside = value(IMAGE, "ControlSet001\\Services\\disk", "Big").data_offset + 100 & ~7
+    struct.pack_into("<i", image, inside, -64)
+    image[inside + 4 : inside + 60] = value(IMAGE, ACME, "ImagePath").data.ljust(56, b"\0")
+    struct.pack_into("<I", image, value(IMAGE, ACME, "ImagePath").offset + 12, inside - 4096)
+
+
+def _shared(image: bytearray) -> None:
+    """The data of ImagePath is the data of Big, too: one change would be two."""
+    big = value(IMAGE, "ControlSet001\\Services\\disk", "Big")
+    path = value(IMAGE, ACME, "ImagePath")
+    struct.pack_into("<II", image, big.offset + 8, 52, path.data_offset - 4 - 4096)
+
+
+PATH = value(IMAGE, ACME, "ImagePath").data
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (_dirty, "dirty: its logs must be applied"),
+        (_old, "version 1.2 is not written"),
+        (_bin, "hive bin at 0x2000: damaged header"),
+        (_free_cell, "hive cell .* its size is wrong"),
+        (_stolen, "its data overlaps another cell"),
+        (_shared, "does not read back as planned"),
+    ],
+)
+def test_a_hive_that_is_not_sound_is_not_changed(damage: Damage, problem: str) -> None:
+    image = bytearray(IMAGE)
+    damage(image)
+    change = ValueChange(ACME, "ImagePath", PATH, PATH[::-1], 1)
+    with pytest.raises(FormatError, match=problem):
+        apply(change, image=bytes(sealed(image)))
+
+
+@pytest.mark.parametrize("name", ["ezreg_SAMBadHBinHeader", "regipy_corrupted_system_hive.xz"])
+def test_real_damaged_hives_are_not_changed(name: str) -> None:
+    with pytest.raises(FormatError, match="hive bin"):
+        apply(image=hive_bytes(name))
+
+
+# --- differences --------------------------------------------------------------------------
+
+
+def test_no_difference() -> None:
+    assert differences(Hive(IMAGE), Hive(build(TREE, minor=3))) == []
+
+
+def test_times_alone_are_no_difference() -> None:
+    assert differences(Hive(IMAGE), Hive(build(TREE, when=NOW))) == []
+
+
+def test_every_kind_of_difference() -> None:
+    old: Tree = {
+        "same": {"v": dword(1)},
+        "changed": {"v": dword(1), "gone": sz("x"), "type": dword(5)},
+        "removed": {"below": {"v": dword(2)}},
+        "class": Node({}, class_name="one"),
+    }
+    new: Tree = {
+        "SAME": {"V": dword(1)},
+        "changed": {"v": dword(3), "new": dword(6), "type": binary(struct.pack("<I", 5))},
+        "added": {"v": dword(4)},
+        "class": Node({}, class_name="two"),
+    }
+    found = differences(Hive(build(old)), Hive(build(new)))
+    one, two = "one".encode("utf-16-le"), "two".encode("utf-16-le")
+    five = struct.pack("<I", 5)
+    assert set(found) == {
+        Difference("changed", "v", struct.pack("<I", 1), struct.pack("<I", 3)),
+        Difference("changed", "gone", "x\0".encode("utf-16-le"), None),
+        Difference("changed", "new", None, struct.pack("<I", 6)),
+        Difference("changed", "type", five, five),  # equal data: the type is another
+        Difference("removed", None, b"", None),
+        Difference("removed\\below", None, b"", None),
+        Difference("removed\\below", "v", struct.pack("<I", 2), None),
+        Difference("added", None, None, b""),
+        Difference("added", "v", None, struct.pack("<I", 4)),
+        Difference("class", None, one, two),
+    }
+    assert len(found) == len(set(found))
+
+
+def test_recovery_shows_as_differences() -> None:
+    name = "yarp/NewDirtyHive1__NewDirtyHive"
+    hive, _ = read(hive_bytes(name), logs_of(name))
+    healed = Hive(hive_bytes("yarp/NewDirtyHive1__RecoveredHive_Windows10"))
+    assert differences(hive, healed) == []
+    assert {d.key for d in differences(Hive(hive_bytes(name)), hive) if d.after is not None} == {
+        "Key3",
+        "Key3\\Key3_1",
+        "Key3\\Key3_2",
+        "Key3\\Key3_3",
+    }
