@@ -1,0 +1,125 @@
+"""The seam: each operation does one thing, refuses to overwrite, and syncs before it returns."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recoverykit import durable
+from recoverykit.host.ntfs_metadata import Metadata
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "old").write_bytes(b"old")
+    (tmp_path / "stage").write_bytes(b"new")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        path.name: path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.iterdir())
+    }
+
+
+OLD, STAGE = ("old", b"old"), ("stage", b"new")
+Operation = Callable[[Path], object]
+
+
+def _replace(folder: Path) -> object:
+    durable.replace(folder / "stage", folder / "old")
+    return None
+
+
+def _move(folder: Path) -> object:
+    durable.move(folder / "old", folder / "moved")
+    return None
+
+
+OPERATIONS: list[tuple[str, Operation, dict[str, bytes | None]]] = [
+    ("write", lambda f: durable.write(f / "x", b"new"), dict([OLD, STAGE, ("x", b"new")])),
+    ("copy", lambda f: durable.copy(f / "old", f / "x"), dict([OLD, STAGE, ("x", b"old")])),
+    ("append", lambda f: durable.append(f / "old", b"er"), dict([("old", b"older"), STAGE])),
+    ("replace", _replace, {"old": b"new"}),
+    ("move", _move, {"moved": b"old", "stage": b"new"}),
+    ("remove", lambda f: durable.remove(f / "old"), dict([STAGE])),
+    ("make_folder", lambda f: durable.make_folder(f / "x", b"sd"), dict([OLD, STAGE, ("x", None)])),
+    ("stamp", lambda f: durable.stamp(f / "old", Metadata(), times=True), dict([OLD, STAGE])),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"), [pytest.param(run, seen, id=name) for name, run, seen in OPERATIONS]
+)
+def test_what_it_does_is_synced(
+    folder: Path,
+    operation: Operation,
+    expected: dict[str, bytes | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    synced: list[str] = []
+    after: list[dict[str, bytes | None]] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        after.append(contents(folder))
+
+    monkeypatch.setattr(os, "fsync", note)
+    operation(folder)
+    assert contents(folder) == expected
+    assert after[-1] == expected  # nothing is done after the last sync
+    if contents(folder).keys() != {"old", "stage"}:  # a name came or went: so the folder is synced
+        assert str(folder) in synced
+    else:
+        assert str(folder / "old") in synced
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(lambda f: durable.write(f / "old", b"x"), id="write"),
+        pytest.param(lambda f: durable.copy(f / "stage", f / "old"), id="copy"),
+        pytest.param(lambda f: durable.move(f / "stage", f / "old"), id="move"),
+        pytest.param(lambda f: durable.make_folder(f / "old"), id="make_folder"),
+    ],
+)
+def test_nothing_is_overwritten_by_accident(folder: Path, operation: Operation) -> None:
+    before = contents(folder)
+    with pytest.raises(FileExistsError):
+        operation(folder)
+    assert contents(folder) == before
+
+
+def test_links_are_not_followed(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "old")
+    (folder / "dangling").symlink_to(folder / "nowhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        durable.append(folder / "link", b"x")
+    with pytest.raises(OSError, match="exists"):
+        durable.write(folder / "dangling", b"x")
+    assert (folder / "old").read_bytes() == b"old"
+    assert not (folder / "nowhere").exists()
+
+
+def test_a_copy_tells_what_it_wrote(folder: Path) -> None:
+    big = os.urandom(3 << 20)
+    (folder / "big").write_bytes(big)
+    assert durable.copy(folder / "big", folder / "copy") == hashlib.sha256(big).hexdigest()
+    assert (folder / "copy").read_bytes() == big
+
+
+def test_stamp_keeps_the_time_where_it_is_asked_to(folder: Path) -> None:
+    wanted = Metadata(modified=1_500_000_000_000_000_000)
+    durable.stamp(folder / "old", wanted, times=False)
+    assert (folder / "old").stat().st_mtime_ns != wanted.modified
+    durable.stamp(folder / "old", wanted, times=True)
+    assert (folder / "old").stat().st_mtime_ns == wanted.modified
+
+
+def test_a_file_system_without_descriptors_says_so(folder: Path) -> None:
+    assert durable.make_folder(folder / "x", b"descriptor") is False
