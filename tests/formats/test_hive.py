@@ -176,7 +176,7 @@ def test_what_a_damaged_hive_still_says_can_be_read() -> None:
 # --- keys ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("minor", [3, 4, 5, 6])
+@pytest.mark.parametrize("minor", [1, 2, 3, 4, 5, 6])
 def test_every_version_is_read(minor: int) -> None:
     hive = Hive(build(TREE, minor=minor))
     assert hive.base.minor == minor
