@@ -234,6 +234,11 @@ def load(
     return key
 
 
+def needs_passphrase(directory: Path) -> bool:
+    """Whether `load` wants one, so that a person is asked only then. Raises KeyFileError."""
+    return b"ENCRYPTED" in _read(directory / PRIVATE_KEY)  # PKCS #8's or OpenSSL's own PEM label
+
+
 def refuse_expired(key: SigningKey, now: datetime) -> None:
     """Raise KeyFileError unless `now` lies in the certificate's validity."""
     first = key.certificate.not_valid_before_utc

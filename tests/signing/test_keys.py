@@ -124,6 +124,10 @@ def test_passphrases(tmp_path: Path, key_folder: Path) -> None:
     folder = tmp_path / "keys"
     made = keys.new(folder, "Example Ltd", passphrase=b"correct horse")
     assert b"ENCRYPTED" in (folder / "signing.key").read_bytes()
+    assert keys.needs_passphrase(folder)
+    assert not keys.needs_passphrase(key_folder)
+    with refused(KeyFileError, "does not exist"):
+        keys.needs_passphrase(tmp_path / "nowhere")
     assert keys.load(folder, b"correct horse").certificate == made.certificate
     with refused(KeyFileError, "does not open with this passphrase"):
         keys.load(folder, b"wrong")

@@ -14,7 +14,7 @@ import pytest
 
 from signing import cms, keys, manifest, tree
 from signing.keys import SigningKey
-from tests.conftest import need
+from tests.conftest import REPOSITORY, need
 from tests.signing.makers import Shape, certified, refused
 from winpe import image as images
 from winpe import tools
@@ -181,6 +181,44 @@ def loop(image: Path) -> Iterator[Path]:
         yield Path(device)
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+# --- by hand ----------------------------------------------------------------------------------
+
+
+def by_hand(folder: Path, certificate: Path) -> subprocess.CompletedProcess[str]:
+    """Run the commands that docs/signing.md tells people to type."""
+    _, _, rest = (REPOSITORY / "docs/signing.md").read_text().partition("```sh\n")
+    listed = str(folder.parent / "listed")
+    commands = rest.partition("```")[0].replace("/tmp/listed", listed)  # noqa: S108 - the docs' own
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=folder,
+        env={**os.environ, "CERT": str(certificate)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@need("openssl", "sha256sum", "bash")
+def test_the_documented_check_by_hand(image: Path, tmp_path: Path, key: SigningKey) -> None:
+    certificate = tmp_path / "kept.crt"
+    certificate.write_bytes(keys.certificate_pem(key.certificate))
+    folder = tmp_path / "mounted"
+    argv = ["xorriso", "-no_rc", "-osirrox", "on", "-indev", str(image), "-extract", "/"]
+    subprocess.run([*argv, str(folder)], check=True, capture_output=True)
+    subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
+    run = by_hand(folder, certificate)
+    assert (run.returncode, run.stdout) == (0, ""), run
+    added = folder / "boot/added"
+    added.write_bytes(b"")
+    assert "boot/added" in by_hand(folder, certificate).stdout
+    added.unlink()
+    (folder / "boot/vmlinuz").write_bytes(b"another")
+    assert "boot/vmlinuz: FAILED" in by_hand(folder, certificate).stdout
+    (folder / manifest.MEDIUM_MANIFEST).write_bytes(b"{}")
+    assert "verification" in by_hand(folder, certificate).stderr.lower()
 
 
 # --- what does not ----------------------------------------------------------------------------
