@@ -124,10 +124,8 @@ def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
     target, kept = transaction.mount / intent.target, transaction.mount / intent.moved_to
     standing = file_state(transaction.mount, intent.target).sha256
     if standing == intent.before:
-        if stands(kept) and target.samefile(kept) and target.lstat().st_nlink < 2:
-            # ntfs-3g was cut in a rename: one of the names is only listed. Removing the other
-            # would free the file, and from here nobody can tell which is which.
-            yield f"the index of {intent.target}'s folder is damaged, which chkdsk has to repair"
+        if _only_listed(target, kept):
+            yield _damaged_index(intent)
         return
     if standing:
         yield f"another file stands at {intent.target} now"
@@ -136,6 +134,9 @@ def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
 
 
 def _replaced_conflicts(transaction: Journal, intent: Intent, target: Path) -> Iterator[str]:
+    if _only_listed(target, stage(transaction, target)):
+        yield _damaged_index(intent)
+        return
     standing = file_state(transaction.mount, intent.target).sha256
     if standing == intent.before:
         return
@@ -164,6 +165,23 @@ def _value_conflicts(intent: Intent, target: Path) -> Iterator[str]:
             yield f"{value.key}\\{value.name} {said} (the repair had set {_text(value.after)})"
     if not intent.values:
         yield f"{intent.target} was changed since the repair"
+
+
+def _only_listed(target: Path, other: Path) -> bool:
+    """Whether a folder lists two names of a file that has only one.
+
+    What ntfs-3g leaves when it is killed in the middle of linking. Removing the one name would free
+    the file, and the other, which belongs to no file then, could not be removed or used any more.
+    """
+    both = stands(target) and stands(other)
+    return both and target.samefile(other) and target.lstat().st_nlink < 2
+
+
+def _damaged_index(intent: Intent) -> str:
+    return (
+        f"the folder of {intent.target} was left damaged by the interruption: "
+        "let chkdsk repair the volume first"
+    )
 
 
 def _text(data: bytes) -> str:
@@ -300,7 +318,8 @@ def _clear_aside(transaction: Journal, target: Path) -> None:
     }
     for path in sorted(target.parent.iterdir()):
         if path.name.startswith(target.name) and _ASIDE.fullmatch(path.name[len(target.name) :]):
-            relative = path.relative_to(transaction.mount).as_posix()
-            if file_state(transaction.mount, relative).sha256 in ours:
-                with suppress(FileNotFoundError):  # listed, but not a name of any file: for chkdsk
+            with suppress(OSError):  # listed, but not a name of any file: left for chkdsk
+                relative = path.relative_to(transaction.mount).as_posix()
+                known = file_state(transaction.mount, relative).sha256 in ours
+                if known and not _only_listed(target, path):
                     durable.remove(path)

@@ -109,11 +109,13 @@ def plan(mount: Path, evidence: Sequence[Evidence] | None = None) -> Plan:
 State = dict[str, tuple[str, object, object, object]]
 
 
-def state(mount: Path) -> State:
+def state(mount: Path, *, without: str = "\0") -> State:
     """Bytes, security descriptor, attributes and short name of every file but our own folder's."""
     found: State = {}
     for path in sorted(mount.rglob("*")):
         name = path.relative_to(mount).as_posix()
+        if without in name:
+            continue
         if name.split("/")[0] in ("RecoveryKit", "System Volume Information") or path.is_dir():
             continue
         kept = ntfs_metadata.read(path)
