@@ -1,0 +1,32 @@
+"""docs/diagnosis.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+
+from recoverykit.diagnosis import document, rules, verdict
+from tests.conftest import REPOSITORY
+
+
+def test_the_document_is_current() -> None:
+    written = (REPOSITORY / "docs" / "diagnosis.md").read_text(encoding="utf-8")
+    assert written == document.text(), "run: python -m recoverykit.diagnosis.document"
+
+
+def test_every_rule_is_documented() -> None:
+    text = document.text()
+    assert re.findall(r"^### (.+)$", text, re.MULTILINE) == [rule.id for rule in rules.RULES]
+    for rule in rules.RULES:
+        assert f"Weight: {rule.weight}." in text
+    assert f"at least {verdict.CULPRIT_WEIGHT}" in " ".join(text.split())
+
+
+def test_rule_ids() -> None:
+    ids = [rule.id for rule in rules.RULES]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in ids)
+
+
+def test_no_single_argument_suffices() -> None:
+    """Even the heaviest rule stays below the bar for acting."""
+    assert max(rule.weight for rule in rules.RULES) < verdict.CULPRIT_WEIGHT

@@ -1,0 +1,107 @@
+"""The cut between what was survived and what failed, on real logs and small cases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from recoverykit.diagnosis import timeline
+from recoverykit.formats import bootlog
+from recoverykit.model import BootEventKind, BootLogBlock
+from tests.conftest import read_real, real
+from tests.diagnosis.scene import (
+    COMPLETE,
+    FIRST_CRASH,
+    GOOD,
+    OFF,
+    OLD,
+    boot_log,
+    crash,
+    event,
+    machine,
+    session,
+    started,
+    up_to,
+)
+
+LOGS = real("bootlogs/ntbtlog_isWarrens.txt", "bootlogs/ntbtlog_zivchien.txt")
+
+
+@pytest.mark.parametrize("sample", LOGS)
+def test_no_real_boot_is_taken_for_a_failed_one(sample: Path) -> None:
+    """All these boots came up: most of their lines are NOT_LOADED, and their lengths vary."""
+    blocks = bootlog.parse(read_real(sample))
+    early = [n for n, block in enumerate(blocks) if timeline.ends_early(block, blocks[:n])]
+    assert early == []
+
+
+@pytest.mark.parametrize("sample", LOGS)
+@pytest.mark.parametrize("part", [0.25, 0.5, 0.75])
+def test_every_real_boot_cut_short_is(sample: Path, part: float) -> None:
+    blocks = bootlog.parse(read_real(sample))
+    missed = []
+    for number, block in enumerate(blocks[1:], start=1):
+        loaded = [line for line in block.lines if line.loaded]
+        cut = BootLogBlock(
+            block.source, block.started, tuple(loaded[: int(100 * part)]), block.bias
+        )
+        if not timeline.ends_early(cut, blocks[:number]):
+            missed.append(number)
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    ("loaded", "expected"),
+    [(COMPLETE, False), (up_to("acmeflt.sys"), True), (COMPLETE[:-2], False), (COMPLETE[:8], True)],
+)
+def test_ends_early_without_a_boot_to_compare(
+    loaded: tuple[str, ...],
+    expected: bool,
+) -> None:
+    assert timeline.ends_early(boot_log(GOOD, loaded), []) is expected
+
+
+def test_the_cut() -> None:
+    times = timeline.build(machine(crash(FIRST_CRASH)))
+    assert times.last_good is not None
+    assert times.good_start is not None
+    assert (times.last_good.when, times.good_start.when) == (OFF, GOOD)
+    assert [start.when for start in times.failed_starts] == [FIRST_CRASH]
+
+
+@pytest.mark.parametrize("minutes", [3, 5, 30])
+def test_one_crash_told_twice_is_one_crash(minutes: int) -> None:
+    crashes = [
+        item for n in range(3) for item in crash(FIRST_CRASH + timedelta(minutes=minutes * n))
+    ]
+    times = timeline.build(machine(crashes))
+    assert len(times.crashes) == 3
+    assert all(item.dump for item in times.crashes)
+
+
+def test_two_sessions_that_just_stopped_are_a_failure() -> None:
+    stops = [FIRST_CRASH, FIRST_CRASH + timedelta(minutes=4)]
+    events = [
+        item for when in stops for item in (started(when), event(BootEventKind.UNEXPECTED, when))
+    ]
+    assert timeline.build(machine(events)).is_failing
+    assert not timeline.build(machine(events[:2])).is_failing
+
+
+def test_both_tellers_of_one_stop_are_one_stop() -> None:
+    told = [event(BootEventKind.UNEXPECTED, FIRST_CRASH + timedelta(seconds=n)) for n in (0, 20)]
+    assert len(timeline.build(machine(told)).unexpected) == 1
+
+
+def test_health_needs_a_session() -> None:
+    assert not timeline.build([]).is_healthy
+    assert timeline.build(session(GOOD, OFF)).is_healthy
+    assert not timeline.build([*session(GOOD, OFF), started(FIRST_CRASH)]).is_healthy
+
+
+def test_a_good_boots_log_is_not_fresh() -> None:
+    assert timeline.build(machine(boot_log(OLD))).boot_log is None
+    assert timeline.build(machine(boot_log(GOOD))).boot_log is None
+    assert timeline.build(machine(boot_log(FIRST_CRASH))).boot_log is not None
