@@ -36,6 +36,7 @@ from recoverykit.model import (
     LogPolicy,
     Outcome,
     Plan,
+    QuarantineFile,
     Refusal,
     Report,
     Source,
@@ -313,18 +314,16 @@ def _outcome(exc: RecoveryKitError) -> Outcome:
 
 
 def _apply(entry: InstallReport, options: Options) -> InstallReport:
-    volume, said = entry.install.volume, entry.plan
-    with _writable(volume, options) as (mount, done):
-        again = _same_install(entry, mount)
-        fresh = _examine(again)
-        if fresh.plan is None or said is None or not _agrees(fresh, entry, replayed=bool(done)):
-            raise TargetRefusedError(
-                f"{entry.install.root} is no longer what the plan saw; nothing was changed.",
-                hint="Diagnose it again and look at the new plan.",
-            )
-        options.say(f"Repairing {report.describe(again)}")
+    with _writable(entry.install.volume, options) as opened:
+        install = _same_install(entry, opened.mount)
+        fresh = _still_planned(entry, install, options) if opened.replayed else entry
+        if fresh.plan is None:
+            raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
+        options.say(f"Repairing {report.describe(install)}")
         written = report.to_json(_report("repair", (fresh,))).encode()
-        info = transaction.apply(again, fresh.plan, now=datetime.now(UTC), report=written)
+        # Refuses by itself when a file is no longer what the plan saw.
+        info = transaction.apply(install, fresh.plan, now=datetime.now(UTC), report=written)
+    options.say("Reading the result from the disk")
     _proved(entry.install, info)
     return replace(
         entry,
@@ -332,22 +331,40 @@ def _apply(entry: InstallReport, options: Options) -> InstallReport:
         transaction=info.id,
         plan=fresh.plan,
         plan_digest=fresh.plan_digest,
-        notes=(*done, f"To take it back: recoverykit undo --transaction {info.id}"),
+        notes=(*opened.done, f"To take it back: recoverykit undo --transaction {info.id}"),
         exit_code=0,
     )
 
 
-def _agrees(fresh: InstallReport, shown: InstallReport, *, replayed: bool) -> bool:
-    """The plan made from the writable volume must be the one that was shown.
+def _still_planned(
+    shown: InstallReport, install: WindowsInstall, options: Options
+) -> InstallReport:
+    """A replayed $LogFile may have changed what the plan saw: look and plan again.
 
-    Replaying $LogFile may change hashes of files, never what would be done to which of them.
+    Hashes of files may differ then, never what would be done to which of them.
     """
-    if fresh.plan is None or shown.plan is None:
-        return False
-    if not replayed:
-        return fresh.plan_digest == shown.plan_digest
-    same_driver = (fresh.plan.driver, fresh.plan.service) == (shown.plan.driver, shown.plan.service)
-    return same_driver and len(fresh.plan.actions) == len(shown.plan.actions)
+    options.say("Looking again at what the replayed journal brought back")
+    fresh = _examine(install)
+    if shown.plan is None or fresh.plan is None or _deeds(fresh.plan) != _deeds(shown.plan):
+        raise TargetRefusedError(
+            f"{install.root} is no longer what the plan saw; beside the replay of its journal "
+            "nothing was changed.",
+            hint="Diagnose it again and look at the new plan.",
+        )
+    return fresh
+
+
+def _deeds(plan: Plan) -> tuple[object, ...]:
+    """What a plan does to what, without the contents it found there."""
+    return (
+        plan.driver.casefold(),
+        *(
+            (item.path,)
+            if isinstance(item, QuarantineFile)
+            else (item.hive, item.key, item.name, item.after)
+            for item in plan.actions
+        ),
+    )
 
 
 def _same_install(entry: InstallReport, mount: Path) -> WindowsInstall:
@@ -358,18 +375,32 @@ def _same_install(entry: InstallReport, mount: Path) -> WindowsInstall:
     raise TargetRefusedError(f"{entry.install.root} was not found again; nothing was changed.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A volume mounted for writing, and what had to be done to it before."""
+
+    mount: Path
+    replayed: bool  # its $LogFile was
+    done: tuple[str, ...]  # in sentences
+
+
 @contextmanager
-def _writable(volume: Volume, options: Options) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The volume, mounted for writing, and what had to be done to it before."""
-    if volume.refusal:
-        raise TargetRefusedError(volume.refusal)
+def _writable(volume: Volume, options: Options) -> Iterator[_Opened]:
     policy = options.ntfs_log
     if options.unattended and policy is LogPolicy.ASK:
         policy = LogPolicy.REFUSE
+    options.say(f"Making sure that {volume.name} may be written to")
     with mounts.write_check(volume):
+        unclean = _log_unclean(volume)
         done = ntfs.make_ready(volume, policy=policy, ask=options.ask)
+    options.say(f"Opening {volume.name} for writing")
     with mounts.opened(volume, writable=True) as mount:
-        yield mount, done
+        yield _Opened(mount, unclean, done)
+
+
+def _log_unclean(volume: Volume) -> bool:
+    is_ours = volume.filesystem is FileSystem.NTFS and volume.disk is not None
+    return is_ours and ntfs.state(volume).log_unclean
 
 
 def _proved(install: WindowsInstall, info: TransactionInfo) -> None:
@@ -412,12 +443,17 @@ def _undo(entry: InstallReport, info: TransactionInfo, options: Options) -> Inst
         return replace(entry, outcome=Outcome.REFUSED, notes=("You said no.",))
     options.say(f"Undoing {info.id}")
     try:
-        with _writable(entry.install.volume, options) as (mount, done):
-            undone = undoing.undo(mount, info.id)
+        with _writable(entry.install.volume, options) as opened:
+            undone = undoing.undo(opened.mount, info.id)
     except RecoveryKitError as exc:
         return replace(entry, outcome=_outcome(exc), error=_sentence(exc), exit_code=exc.exit_code)
     return replace(
-        entry, outcome=Outcome.UNDONE, transaction=undone.id, notes=done, history=(), exit_code=0
+        entry,
+        outcome=Outcome.UNDONE,
+        transaction=undone.id,
+        notes=opened.done,
+        history=(),
+        exit_code=0,
     )
 
 
