@@ -51,7 +51,8 @@ def to_json(report: Report) -> str:
         "gaps": [_gap(gap) for gap in report.gaps],
         "notes": list(report.notes),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    # ASCII: names from a hive may hold lone surrogates, which no encoding can write.
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _install(entry: InstallReport) -> dict[str, Any]:
@@ -203,7 +204,14 @@ def to_text(report: Report, *, details: bool = False, width: int = 100) -> str:
     lines += [f"Note: {note}" for note in report.notes]
     while lines and not lines[-1]:
         lines.pop()
-    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line, width)) + "\n"
+    shown = (wrapped for line in lines for wrapped in _wrapped(printable(line), width))
+    return "\n".join(shown) + "\n"
+
+
+def printable(text: str) -> str:
+    """What a broken or hostile disk calls things must not steer the terminal it is shown on."""
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 _HANGING = re.compile(r"\s*(?:- |\d+\. |(?:pass|FAIL|\?   )  )?")

@@ -144,3 +144,19 @@ def test_places_can_be_looked_up(source: Source, expected: str) -> None:
 
 def test_no_windows_is_said_in_one_sentence() -> None:
     assert report.to_text(Report("find")) == "No Windows installation was found.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param("acme.sys", "acme.sys", id="plain"),
+        pytest.param("Gerät", "Gerät", id="letters stay letters"),
+        pytest.param("\x1b[2Jgone", "\\x1b[2Jgone", id="no terminal sequences"),
+        pytest.param("a\nb", "a\\nb", id="one line stays one line"),
+        pytest.param("\ud800", "\\ud800", id="half a surrogate pair, as hives may hold"),
+    ],
+)
+def test_names_from_a_disk_cannot_steer_the_terminal(name: str, shown: str) -> None:
+    entry = InstallReport(INSTALL, error=name)
+    assert f"    Error: {shown}\n" in report.to_text(Report("find", (entry,)))
+    assert json.loads(report.to_json(Report("find", (entry,))))["installations"][0]["error"] == name

@@ -34,7 +34,7 @@ class Consoles:
 
     def write(self, text: str) -> None:
         """Print everywhere; a console that is gone (unplugged) is left out from then on."""
-        data = text.replace("\n", "\r\n").encode()
+        data = text.replace("\n", "\r\n").encode(errors="backslashreplace")
         for descriptor in list(self._descriptors):
             try:
                 _write_all(descriptor, data)
