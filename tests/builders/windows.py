@@ -143,10 +143,14 @@ class Hives:
     dirty: bool = False
 
 
+# A built hive of some dozen services: what matters is there, and QEMU reads it in no time.
+BUILT = Hives(b"")
+
+
 def clean_windows_10() -> Hives:
     """A real, clean hive where we have it, else a small built one."""
     path = REAL_DATA / "hives" / "dissect_SYSTEM.gz"
-    return Hives(read_real(path)) if path.is_file() else Hives(b"")
+    return Hives(read_real(path)) if path.is_file() else BUILT
 
 
 def dirty_windows_10() -> Hives:
@@ -361,6 +365,21 @@ _SMALL = (  # name, type, start, group
     ("HidUsb", 1, 3, ""),
 )
 _DISK_CLASS = "{4d36e967-e325-11ce-bfc1-08002be10318}"
+# The way to the boot disk: controller, disk, volume manager, and what drives each.
+_DEVICES: tuple[tuple[str, dict[str, registry.Entry]], ...] = (
+    (
+        "PCI\\VEN_8086&DEV_2922&SUBSYS_11001AF4&REV_02\\3&11583659&0&FA",
+        {"Service": "storahci", "ClassGUID": "{4d36e96a-e325-11ce-bfc1-08002be10318}"},
+    ),
+    (
+        "SCSI\\Disk&Ven_QEMU&Prod_HARDDISK\\4&35424867&0&000000",
+        {"Service": "disk", "ClassGUID": _DISK_CLASS},
+    ),
+    (
+        "ROOT\\volmgr\\0000",
+        {"Service": "volmgr", "ClassGUID": "{4d36e97d-e325-11ce-bfc1-08002be10318}"},
+    ),
+)
 
 
 def _small_system() -> list[dict[str, Any]]:
@@ -378,6 +397,11 @@ def _small_system() -> list[dict[str, Any]]:
             f"{current}\\Control\\Class\\{_DISK_CLASS}",
             {"UpperFilters": ["partmgr"], "LowerFilters": ["EhStorClass"]},
         ),
+        registry.change(
+            f"{current}\\Control\\Session Manager\\Environment",
+            {"PROCESSOR_ARCHITECTURE": "AMD64", "OS": "Windows_NT"},
+        ),
+        *(registry.change(f"{current}\\Enum\\{path}", values) for path, values in _DEVICES),
     ]
     for name, kind, start, group in _SMALL:
         values: dict[str, registry.Entry] = {"Type": kind, "Start": start, "ErrorControl": 1}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import windows
 from tests.builders.disk import DiskImage, tools_present
 from tests.conftest import REPOSITORY, can_mount
 from tests.e2e import scenes
@@ -28,10 +29,17 @@ def one_windows(tmp_path_factory: pytest.TempPathFactory) -> DiskImage:
 
 
 @pytest.fixture(scope="session")
+def small_windows(tmp_path_factory: pytest.TempPathFactory) -> DiskImage:
+    """The same with a small built hive, for boots where the hive is not the point."""
+    _needs_disks()
+    return scenes.base(tmp_path_factory.mktemp("base"), hives=windows.BUILT)
+
+
+@pytest.fixture(scope="session")
 def two_windows(tmp_path_factory: pytest.TempPathFactory) -> DiskImage:
     """A healthy GPT disk with two installations on two volumes."""
     _needs_disks()
-    return scenes.base(tmp_path_factory.mktemp("base"), volumes=2)
+    return scenes.base(tmp_path_factory.mktemp("base"), volumes=2, hives=windows.BUILT)
 
 
 @pytest.fixture(scope="session")

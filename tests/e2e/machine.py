@@ -86,7 +86,7 @@ def boot(
     on: str = "cd",
     key: str = "u",
     at_end: str = "p\n",
-    limit: float = 300,
+    limit: float = 480,
     memory: int = 1024,
 ) -> Ran:
     """Power on, choose the menu entry with `key`, wait until the machine is off.

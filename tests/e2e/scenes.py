@@ -31,18 +31,20 @@ class Scene:
     values: tuple[dict[str, registry.Key], ...]  # one SYSTEM hive per Windows volume
 
 
-def base(folder: Path, *, volumes: int = 1, scheme: str = "gpt") -> DiskImage:
-    """A healthy disk with `volumes` installations of Windows."""
+def base(
+    folder: Path, *, volumes: int = 1, scheme: str = "gpt", hives: windows.Hives | None = None
+) -> DiskImage:
+    """A healthy disk with `volumes` installations of Windows; None: the real hive if we have it."""
     bcd = REAL_DATA / "hives" / "bcd_asus" / "Boot_BCD"
     made = disk.create(
-        folder / f"base-{scheme}-{volumes}.img",
+        folder / f"base-{scheme}-{volumes}-{'built' if hives else 'real'}.img",
         scheme=scheme,
         volumes=volumes,
         bcd=bcd.read_bytes() if bcd.is_file() and scheme == "gpt" else b"",
     )
     for partition in made.windows:
         with disk.mounted(made.path, partition) as root:
-            windows.populate(root, computer=f"DESKTOP-{partition.number}", product="Windows 10 Pro")
+            windows.populate(root, computer=f"DESKTOP-{partition.number}", hives=hives)
     return made
 
 
