@@ -47,7 +47,7 @@ def judge(install: WindowsInstall, evidence: Sequence[Evidence]) -> Diagnosis:
 def _without_services(install: WindowsInstall, gaps: tuple[Gap, ...]) -> Diagnosis:
     broken = [gap for gap in gaps if gap.source.path == install.system_hive]
     if broken:
-        summary = f"The SYSTEM hive cannot be used: {broken[0].reason}."
+        summary = f"The SYSTEM hive cannot be used: {broken[0].reason.rstrip('.')}."
         return Diagnosis(Kind.HIVE, summary, gaps=gaps)
     return Diagnosis(Kind.UNKNOWN, "The registry names no drivers.", gaps=gaps)
 

@@ -1,8 +1,8 @@
-"""The files of the driver services: headers always, version strings where they can matter.
+"""The files of the driver services: headers and version strings where they can matter.
 
-Opening a file is what costs here, so each file is opened once, and the version resource (company,
-version) is read only for drivers that do not come with Windows by name, those that start earliest
-first.
+Opening a file is what costs here. So a driver that comes with Windows by name is opened only when
+it is started before anybody can log on, and its version resource (company, version) is not read;
+every other driver's file is read, those that start earliest first.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from recoverykit.formats import pe
 from recoverykit.model import DriverFile, Evidence, Gap, Service, Source, StartType, WindowsInstall
 
 _ORDER = tuple(StartType)
+_EARLY = (StartType.BOOT, StartType.SYSTEM)
 _MAX_UNREAD = 5  # a compressed Windows has hundreds for one and the same reason
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def collect(install: WindowsInstall, services: Sequence[Service]) -> Iterator[Evidence]:
-    """One DriverFile for every file that a service names and that is there."""
+    """One DriverFile for every file that matters, that a service names, and that is there."""
     done: set[str] = set()
     unread = 0
     for service in sorted(services, key=lambda item: _ORDER.index(item.start)):
-        if service.path is None or service.path in done:
+        if service.path is None or service.path in done or not _matters(service):
             continue
         done.add(service.path)
         try:
@@ -41,6 +42,14 @@ def collect(install: WindowsInstall, services: Sequence[Service]) -> Iterator[Ev
     if unread > _MAX_UNREAD:
         folder = f"{install.folder}/System32/drivers"
         yield Gap(Source(folder), f"{unread - _MAX_UNREAD} more drivers cannot be read")
+
+
+def _matters(service: Service) -> bool:
+    return service.start in _EARLY or not _is_inbox_by_name(service.driver)
+
+
+def _is_inbox_by_name(driver: str) -> bool:
+    return driver.removesuffix(".sys") in knowledge.inbox_drivers()
 
 
 def _examine(install: WindowsInstall, service: Service, path: str) -> Evidence:
@@ -77,7 +86,7 @@ def _examine(install: WindowsInstall, service: Service, path: str) -> Evidence:
 
 
 def _version(stream: pe.Stream, image: pe.Headers, driver: str) -> pe.Version:
-    if driver.removesuffix(".sys") in knowledge.inbox_drivers():
+    if _is_inbox_by_name(driver):
         return pe.Version()
     try:
         return pe.version(stream, image)

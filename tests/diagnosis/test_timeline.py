@@ -9,7 +9,7 @@ import pytest
 
 from recoverykit.diagnosis import timeline
 from recoverykit.formats import bootlog
-from recoverykit.model import BootEventKind, BootLogBlock
+from recoverykit.model import BootEventKind, BootLogBlock, NtfsState
 from tests.conftest import read_real, real
 from tests.diagnosis.scene import (
     COMPLETE,
@@ -63,6 +63,12 @@ def test_ends_early_without_a_boot_to_compare(
     assert timeline.ends_early(boot_log(GOOD, loaded), []) is expected
 
 
+def test_devices_that_are_gone_do_not_end_a_boot_early() -> None:
+    """Fewer drivers than before, yet those of the end are there."""
+    fewer = (*COMPLETE[:2], *COMPLETE[6:])
+    assert not timeline.ends_early(boot_log(GOOD, fewer), [boot_log(OLD)])
+
+
 def test_the_cut() -> None:
     times = timeline.build(machine(crash(FIRST_CRASH)))
     assert times.last_good is not None
@@ -79,6 +85,30 @@ def test_one_crash_told_twice_is_one_crash(minutes: int) -> None:
     times = timeline.build(machine(crashes))
     assert len(times.crashes) == 3
     assert all(item.dump for item in times.crashes)
+
+
+def test_two_reports_are_two_crashes() -> None:
+    """Where Kernel-Power is silent, only the reports tell the crashes apart."""
+    told = [crash(FIRST_CRASH + timedelta(minutes=5 * n))[-1] for n in range(2)]
+    assert len(timeline.build(machine(told)).crashes) == 2
+
+
+def test_in_use_is_told_from_a_session_that_just_stopped() -> None:
+    """A power cut leaves the file system in use too: only after a clean end it means a boot."""
+    in_use = NtfsState(dirty=True, log_unclean=True, hibernated=False)
+    assert timeline.build(machine(in_use)).cut_off
+    assert not timeline.build(machine(in_use, started(FIRST_CRASH))).cut_off
+
+
+@pytest.mark.parametrize("bias", [-300, 0, 300])
+def test_a_boot_soon_after_the_last_good_one(bias: int) -> None:
+    times = timeline.build(machine(boot_log(OFF + timedelta(hours=2), bias=bias)))
+    assert times.boot_log is not None
+
+
+@pytest.mark.parametrize("bias", [-720, -60, 0, 60, 660])
+def test_the_good_boots_log_in_every_time_zone(bias: int) -> None:
+    assert timeline.build(machine(boot_log(GOOD, bias=bias))).boot_log is None
 
 
 def test_two_sessions_that_just_stopped_are_a_failure() -> None:

@@ -23,6 +23,7 @@ from recoverykit.model import (
 )
 from tests.diagnosis.scene import (
     BOOT_LOG,
+    COMPLETE,
     FIRST_CRASH,
     FRESH,
     GOOD,
@@ -227,6 +228,28 @@ def test_stop_codes_that_point_elsewhere(bugcheck: int, area: str) -> None:
     assert f"points to the {area}" in diagnosis.summary
 
 
+def rules_against(name: str, diagnosis: Diagnosis) -> set[str]:
+    return {f.rule for s in diagnosis.suspects if s.driver == name for f in s.findings}
+
+
+def test_the_last_driver_of_a_complete_boot_is_not_accused() -> None:
+    whole = boot_log(FIRST_CRASH, (*COMPLETE, "acmeflt.sys"), line=40)
+    diagnosis = judged(driver("acmeflt"), crashes(), [boot_log(GOOD), whole])
+    assert rules_against("acmeflt.sys", diagnosis) == {"boot-log-new", "starts-early"}
+
+
+def test_a_driver_of_earlier_boots_is_not_new() -> None:
+    log = [boot_log(GOOD), boot_log(FIRST_CRASH, line=40)]
+    assert rules_against("oldguard.sys", judged(crashes(), log)) == {"starts-early"}
+
+
+def test_an_event_that_every_boot_logs_accuses_nobody() -> None:
+    usual = [failed("oldguard", OLD), failed("oldguard", FIRST_CRASH)]
+    assert rules_against("oldguard.sys", judged(crashes(), usual)) == {"starts-early"}
+    once = judged(crashes(), usual[1:])
+    assert rules_against("oldguard.sys", once) == {"starts-early", "event-names-driver"}
+
+
 def test_a_change_after_the_first_failure_did_not_cause_it() -> None:
     late = driver("late", changed=FIRST_CRASH + timedelta(minutes=1))
     diagnosis = judged(late, crashes())
@@ -339,6 +362,20 @@ def finding(rule: str, weight: int, name: str = "acmeflt.sys") -> Finding:
         pytest.param(
             [("changed-since-good-boot", 60), ("starts-early", 19)], Verdict.SUSPECT, id="light"
         ),
+        pytest.param(
+            [("changed-since-good-boot", 90), ("installed-before-failure", 90)],
+            Verdict.SUSPECT,
+            id="one argument, however heavy",
+        ),
+        pytest.param(
+            [
+                ("changed-since-good-boot", 50),
+                ("installed-before-failure", 50),
+                ("starts-early", 20),
+            ],
+            Verdict.SUSPECT,
+            id="an argument counts once",
+        ),
         pytest.param([("crash-names-driver", 29)], Verdict.UNKNOWN, id="next to nothing"),
     ],
 )
@@ -349,6 +386,14 @@ def test_thresholds(
     monkeypatch.setattr(rules, "findings", lambda _: made)
     (suspect,) = judged(ACME, crashes()).suspects
     assert suspect.verdict is expected
+
+
+def test_without_a_failure_nobody_is_a_culprit(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = (finding("changed-since-good-boot", 90), finding("boot-log-new", 90))
+    monkeypatch.setattr(rules, "findings", lambda _: made)
+    diagnosis = judged(ACME)
+    assert diagnosis.kind is Kind.HEALTHY
+    assert culprits(diagnosis) == []
 
 
 def test_a_lead_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

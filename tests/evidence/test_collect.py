@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from recoverykit.diagnosis import timeline
 from recoverykit.evidence import collect, events
 from recoverykit.model import (
     BootEvent,
@@ -22,13 +23,17 @@ from recoverykit.model import (
     DriverFailed,
     DriverFile,
     Evidence,
+    FileSystem,
     FilterUse,
     Gap,
     Service,
     ServiceInstalled,
     StartType,
+    Volume,
+    WindowsInstall,
 )
 from tests.builders import evtx, faults, history, registry, windows
+from tests.conftest import real
 from tests.evidence.conftest import installed
 from tests.independent import registry as independent
 
@@ -275,3 +280,41 @@ def test_damage_anywhere_is_only_gaps(machine: windows.Windows, seed: int) -> No
             data[at % len(data)] = rng.randrange(256)
         path.write_bytes(data[: rng.randrange(len(data))] if rng.random() < 0.2 else data)
     assert isinstance(collect(install), tuple)
+
+
+# --- real logs ----------------------------------------------------------------------------
+
+RUNNING = (
+    "win7_System_bugcheck.evtx",
+    "srv2008r2_DC1_System.evtx",
+    "win10_1703_System.evtx",
+    "win10_vss7_System.evtx",
+    "zero_data_size.evtx",
+)
+
+
+@pytest.mark.parametrize("sample", real(*(f"evtx/{name}" for name in RUNNING)))
+def test_machines_that_ran_when_their_log_was_taken(sample: Path, tmp_path: Path) -> None:
+    """Crashes, power cuts and failed services in their past; every one of them was up."""
+    log = tmp_path / "Windows" / events.LOG
+    log.parent.mkdir(parents=True)
+    log.write_bytes(sample.read_bytes())
+    volume = Volume("test", FileSystem.NTFS, tmp_path)
+    install = WindowsInstall(volume, tmp_path, "Windows", "SYSTEM", "SOFTWARE")
+    times = timeline.build(events.collect(install))
+    assert times.is_healthy
+    assert not times.is_failing
+
+
+@pytest.mark.parametrize("sample", real("evtx/win7_System_bugcheck.evtx"))
+def test_the_real_crash(sample: Path, tmp_path: Path) -> None:
+    log = tmp_path / "Windows" / events.LOG
+    log.parent.mkdir(parents=True)
+    log.write_bytes(sample.read_bytes())
+    volume = Volume("test", FileSystem.NTFS, tmp_path)
+    install = WindowsInstall(volume, tmp_path, "Windows", "SYSTEM", "SOFTWARE")
+    crashes = of(Crash, tuple(events.collect(install)))
+    assert [(crash.bugcheck, crash.dump) for crash in sorted(crashes, key=lambda c: c.when)] == [
+        (0x10001, ""),
+        (0x10001, "C:\\Windows\\MEMORY.DMP"),
+    ]
