@@ -58,26 +58,32 @@ class Case:
     spoil: Callable[[DiskImage], None]
     exit_code: int
     says: str  # what the sentence must mention, in lower case
+    base: str = "small_windows"  # which fixture's disk is spoilt
 
 
 CASES = {
     "no Windows": Case(_without_windows, NOTHING_FOUND, "windows"),
-    "truncated hive": Case(_in_windows(faults.truncated_hive), DAMAGED, "system"),
+    "truncated hive": Case(_in_windows(faults.truncated_hive), DAMAGED, "system", "one_windows"),
     "dirty hive without logs": Case(_crashing_and(faults.dirty_hive_without_logs), DAMAGED, "log"),
     "full volume": Case(_crashing_and(faults.full_volume), REFUSED, "space"),
     "hibernated": Case(_crashing_and(faults.hibernated), REFUSED, "hibernat"),
     "BitLocker": Case(_bitlocker, REFUSED, "bitlocker"),
-    "class filter": Case(_in_windows(faults.driver_in_class_filter), REFUSED, "filter"),
-    "inbox driver": Case(_in_windows(faults.inbox_driver_crashes), NOTHING_FOUND, "nothing"),
+    "class filter": Case(
+        _in_windows(faults.driver_in_class_filter), REFUSED, "filter", "one_windows"
+    ),
+    "inbox driver": Case(
+        _in_windows(faults.inbox_driver_crashes), NOTHING_FOUND, "nothing", "one_windows"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_is_refused_in_one_sentence_and_left_as_it_was(
-    name: str, one_windows: DiskImage, tmp_path: Path
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     case = CASES[name]
-    image = disk.clone(one_windows, tmp_path / "disk.img")
+    base: DiskImage = request.getfixturevalue(case.base)
+    image = disk.clone(base, tmp_path / "disk.img")
     case.spoil(image)
     before = sha256(image.path)
 
@@ -102,8 +108,8 @@ def test_two_volumes_with_one_identity(two_windows: DiskImage, tmp_path: Path) -
     _speaks_plainly(done, "same identity")
 
 
-def test_a_read_only_image(one_windows: DiskImage, tmp_path: Path) -> None:
-    image = scenes.stage(one_windows, "broken", tmp_path / "disk.img").disk
+def test_a_read_only_image(small_windows: DiskImage, tmp_path: Path) -> None:
+    image = scenes.stage(small_windows, "broken", tmp_path / "disk.img").disk
     image.path.chmod(0o444)
     before = sha256(image.path)
 
@@ -114,8 +120,8 @@ def test_a_read_only_image(one_windows: DiskImage, tmp_path: Path) -> None:
     _speaks_plainly(done, "read-only")
 
 
-def test_a_read_only_device(one_windows: DiskImage, tmp_path: Path) -> None:
-    image = scenes.stage(one_windows, "broken", tmp_path / "disk.img").disk
+def test_a_read_only_device(small_windows: DiskImage, tmp_path: Path) -> None:
+    image = scenes.stage(small_windows, "broken", tmp_path / "disk.img").disk
     before = sha256(image.path)
 
     with disk.attached(image.path, image.windows[0], read_only=True) as device:

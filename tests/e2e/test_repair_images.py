@@ -60,9 +60,9 @@ def test_a_healthy_disk_is_not_written_to(
 
 
 def test_a_diagnosis_of_a_broken_disk_writes_nothing(
-    one_windows: DiskImage, tmp_path: Path
+    small_windows: DiskImage, tmp_path: Path
 ) -> None:
-    scene = scenes.stage(one_windows, "broken", tmp_path / "disk.img")
+    scene = scenes.stage(small_windows, "broken", tmp_path / "disk.img")
     before = sha256(scene.disk.path)
 
     for arguments in (["diagnose"], ["repair", "--dry-run"], ["repair"]):
@@ -73,9 +73,9 @@ def test_a_diagnosis_of_a_broken_disk_writes_nothing(
 
 @pytest.mark.parametrize(("policy", "exit_code"), [("replay", 0), ("refuse", 5)])
 def test_an_unclean_log_is_replayed_or_refused(
-    policy: str, exit_code: int, one_windows: DiskImage, tmp_path: Path
+    policy: str, exit_code: int, small_windows: DiskImage, tmp_path: Path
 ) -> None:
-    scene = scenes.stage(one_windows, "unclean", tmp_path / "disk.img")
+    scene = scenes.stage(small_windows, "unclean", tmp_path / "disk.img")
     before = sha256(scene.disk.path)
 
     done = recoverykit("repair", scene.disk.path, "--yes", "--ntfs-log", policy)
