@@ -56,23 +56,25 @@ def _verdict() -> str:
         (
             f"A driver is the *culprit* when it has a weight of at least {verdict.CULPRIT_WEIGHT} "
             f"from at least {verdict.CULPRIT_ARGUMENTS} arguments, when boots fail since the last "
-            f"good one, when it leads the next driver by at least {verdict.CULPRIT_LEAD}, and when no "
-            "stop code since then points to a disk, the registry, the hardware or user mode. Two "
-            "drivers that are about equally suspect are both only suspects: nothing is done then."
+            f"good one, when it leads the next driver by at least {verdict.CULPRIT_LEAD}, and "
+            "when no stop code since then points to a disk, the registry, the hardware or user "
+            "mode. Two drivers that are about equally suspect are both only suspects: nothing is "
+            "done then."
         ),
         (
-            f"From a weight of {verdict.SUSPECT_WEIGHT} a driver is a *suspect*: shown, never acted "
-            "on unattended."
+            f"From a weight of {verdict.SUSPECT_WEIGHT} a driver is a *suspect*: shown, never "
+            "acted on unattended."
         ),
         (
-            "The installation is *healthy* only on positive evidence: its newest session came up or "
-            "ended cleanly, and nothing says that a boot failed since. Otherwise, without a culprit, "
-            "the answer is *unknown*. A SYSTEM hive that cannot be used is the kind *hive*."
+            "The installation is *healthy* only on positive evidence: its newest session came up "
+            "or ended cleanly, and nothing says that a boot failed since. Otherwise, without a "
+            "culprit, the answer is *unknown*. A SYSTEM hive that cannot be used is the kind "
+            "*hive*."
         ),
         (
-            "A boot that dies before the event log service starts leaves no record there. After a "
-            "clean shutdown such a machine looks healthy unless the boot log or the file system shows "
-            "the attempt; drivers that changed in the last session are therefore named."
+            "A boot that dies before the event log service starts leaves no record there. After "
+            "a clean shutdown such a machine looks healthy unless the boot log or the file system "
+            "shows the attempt; drivers that changed in the last session are therefore named."
         ),
     )
     body = "\n\n".join(fill(part, 100, break_on_hyphens=False) for part in paragraphs)
