@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,4 +85,16 @@ def test_an_unclean_log_is_replayed_or_refused(
     if policy == "refuse":
         assert sha256(scene.disk.path) == before
     else:
+        proof.repaired(scene)
+
+
+def test_the_judge_sees_what_a_repair_must_not_do(small_windows: DiskImage, tmp_path: Path) -> None:
+    scene = scenes.stage(small_windows, "broken", tmp_path / "disk.img")
+    assert recoverykit("repair", scene.disk.path, "--yes").exit_code == 0
+    proof.repaired(scene)
+
+    with scenes.opened(scene.disk) as found:
+        os.utime(found.root / "explorer.exe", (1, 1))
+
+    with pytest.raises(AssertionError, match=r"explorer\.exe"):
         proof.repaired(scene)
