@@ -34,6 +34,7 @@ from recoverykit.model import (
     InstallReport,
     Kind,
     LogPolicy,
+    NtfsState,
     Outcome,
     Plan,
     QuarantineFile,
@@ -53,7 +54,7 @@ from recoverykit.repair import undo as undoing
 
 Say = Callable[[str], None]
 Ask = Callable[[str], bool]
-Look = Callable[[WindowsInstall], InstallReport]
+Look = Callable[[WindowsInstall, NtfsState | None], InstallReport]
 
 
 def _silent(_: str) -> None:
@@ -87,7 +88,7 @@ _SEVERITY = (30, 4, 1, 20, 2, 10, 5, 6, 3, 0)
 
 def find(target: Path | None, options: Options = DEFAULT) -> Report:
     """Name every Windows installation on the target. Changes nothing."""
-    return _report("find", *_visit(_survey(target, options), InstallReport, options))
+    return _report("find", *_visit(_survey(target, options), _name, options))
 
 
 def diagnose(target: Path | None, options: Options = DEFAULT) -> Report:
@@ -168,24 +169,31 @@ def _visit_volume(
     options.say(f"Reading {volume.name}")
     with mounts.opened(volume) as mount:
         found, gaps = installs.find(volume, mount)
-        notes = _state_notes(volume) if found else ()
-        entries = [_guarded(look, install, options) for install in found]
+        state = _state(volume) if found else None
+        entries = [_guarded(look, install, state, options) for install in found]
+    notes = _state_notes(state) if state else ()
     return [replace(entry, notes=(*entry.notes, *notes)) for entry in entries], gaps
 
 
-def _guarded(look: Look, install: WindowsInstall, options: Options) -> InstallReport:
+def _guarded(
+    look: Look, install: WindowsInstall, state: NtfsState | None, options: Options
+) -> InstallReport:
     """One broken installation must not hide the others."""
     options.say(f"Examining {report.describe(install)}")
     try:
-        return look(install)
+        return look(install, state)
     except RecoveryKitError as exc:
         return InstallReport(install, error=_sentence(exc), exit_code=exc.exit_code)
 
 
-def _state_notes(volume: Volume) -> tuple[str, ...]:
+def _state(volume: Volume) -> NtfsState | None:
+    """None for what has no such state, or where others look after it: FAT, a mounted folder."""
     if volume.filesystem is not FileSystem.NTFS or volume.disk is None:
-        return ()
-    state = ntfs.state(volume)
+        return None
+    return ntfs.state(volume)
+
+
+def _state_notes(state: NtfsState) -> tuple[str, ...]:
     notes = []
     if state.hibernated:
         notes.append(
@@ -202,9 +210,16 @@ def _state_notes(volume: Volume) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _examine(install: WindowsInstall) -> InstallReport:
-    """Evidence, verdict, and the plan or the refusals that follow from it."""
-    evidence = collect(install)
+def _name(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
+    return InstallReport(install)
+
+
+def _examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
+    """Evidence, verdict, and the plan or the refusals that follow from it.
+
+    An unclean journal is evidence, too: a boot began and did not end.
+    """
+    evidence = (*collect(install), *((state,) if state else ()))
     diagnosis = verdict.judge(install, evidence)
     entry = InstallReport(install, diagnosis=diagnosis, exit_code=_diagnosis_code(diagnosis))
     left = transaction.abandoned(install.mount)
@@ -254,13 +269,13 @@ def _diagnosis_code(diagnosis: Diagnosis) -> int:
     return 0 if proven or diagnosis.kind is Kind.HEALTHY else NoCulpritError.exit_code
 
 
-def _check(install: WindowsInstall) -> InstallReport:
+def _check(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
     lines = boot_check.check(install, collect(install))
     failed = any(line.ok is False for line in lines)
     return InstallReport(install, checks=lines, exit_code=6 if failed else 0)
 
 
-def _history(install: WindowsInstall) -> InstallReport:
+def _history(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
     return InstallReport(install, history=transaction.history(install.mount))
 
 
@@ -316,7 +331,9 @@ def _outcome(exc: RecoveryKitError) -> Outcome:
 def _apply(entry: InstallReport, options: Options) -> InstallReport:
     with _writable(entry.install.volume, options) as opened:
         install = _same_install(entry, opened.mount)
-        fresh = _still_planned(entry, install, options) if opened.replayed else entry
+        fresh = entry
+        if opened.before is not None and opened.before.log_unclean:
+            fresh = _still_planned(entry, install, opened.before, options)
         if fresh.plan is None:
             raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
         options.say(f"Repairing {report.describe(install)}")
@@ -337,14 +354,14 @@ def _apply(entry: InstallReport, options: Options) -> InstallReport:
 
 
 def _still_planned(
-    shown: InstallReport, install: WindowsInstall, options: Options
+    shown: InstallReport, install: WindowsInstall, before: NtfsState, options: Options
 ) -> InstallReport:
     """A replayed $LogFile may have changed what the plan saw: look and plan again.
 
     Hashes of files may differ then, never what would be done to which of them.
     """
     options.say("Looking again at what the replayed journal brought back")
-    fresh = _examine(install)
+    fresh = _examine(install, before)
     if shown.plan is None or fresh.plan is None or _deeds(fresh.plan) != _deeds(shown.plan):
         raise TargetRefusedError(
             f"{install.root} is no longer what the plan saw; beside the replay of its journal "
@@ -380,7 +397,7 @@ class _Opened:
     """A volume mounted for writing, and what had to be done to it before."""
 
     mount: Path
-    replayed: bool  # its $LogFile was
+    before: NtfsState | None  # as it was found
     done: tuple[str, ...]  # in sentences
 
 
@@ -391,16 +408,11 @@ def _writable(volume: Volume, options: Options) -> Iterator[_Opened]:
         policy = LogPolicy.REFUSE
     options.say(f"Making sure that {volume.name} may be written to")
     with mounts.write_check(volume):
-        unclean = _log_unclean(volume)
+        before = _state(volume)
         done = ntfs.make_ready(volume, policy=policy, ask=options.ask)
     options.say(f"Opening {volume.name} for writing")
     with mounts.opened(volume, writable=True) as mount:
-        yield _Opened(mount, unclean, done)
-
-
-def _log_unclean(volume: Volume) -> bool:
-    is_ours = volume.filesystem is FileSystem.NTFS and volume.disk is not None
-    return is_ours and ntfs.state(volume).log_unclean
+        yield _Opened(mount, before, done)
 
 
 def _proved(install: WindowsInstall, info: TransactionInfo) -> None:

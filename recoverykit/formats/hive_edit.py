@@ -68,7 +68,10 @@ def edit(image: Buffer, changes: Sequence[ValueChange], *, sequence: int, when: 
     struct.pack_into("<Q", output, BASE_BLOCK_SIZE + 20, ticks)  # old logs must match them
     seal(output, (sequence + 1) & 0xFFFF_FFFF, before.base.bins_size)
     result = bytes(output)
-    _prove(before, result, changes)
+    if not is_exactly(original, result, changes):
+        raise FormatError(
+            "hive", BASE_BLOCK_SIZE, "the changed image does not read back as planned"
+        )
     return result
 
 
@@ -111,18 +114,74 @@ def _allocated(image: bytes, bins_size: int) -> set[int]:
     return allocated
 
 
-def _prove(before: Hive, result: bytes, changes: Sequence[ValueChange]) -> None:
+def is_exactly(before: Buffer, after: Buffer, changes: Sequence[ValueChange]) -> bool:
+    """Whether `after` is `before` with these changes of values, and no other logical difference.
+
+    Decided from the bytes where they allow it: everything outside the cells of the changed values
+    is identical, and nothing else refers to those cells. Only where that cannot be shown are both
+    hives walked. Raises FormatError where one of them cannot be read.
+    """
+    old, new = Hive(before), Hive(after)
+    if any(_read_back(new, change) != (change.type, change.after) for change in changes):
+        return False
+    if _differ_only_in(bytes(before), bytes(after), old, changes):
+        return True
     planned = {
         (fold(c.key), fold(c.name)): (c.before, c.after) for c in changes if c.before != c.after
     }
     found = {
         (fold(d.key), None if d.name is None else fold(d.name)): (d.before, d.after)
-        for d in differences(before, Hive(result))
+        for d in differences(old, new)
     }
-    if found != planned:
-        raise FormatError(
-            "hive", BASE_BLOCK_SIZE, "the changed image does not read back as planned"
-        )
+    return found == planned
+
+
+def _read_back(hive: Hive, change: ValueChange) -> tuple[int, bytes] | None:
+    key = hive.find(change.key)
+    value = key.value(change.name) if key is not None else None
+    return None if value is None else (value.type, bytes(value.data))
+
+
+# What `regf.seal` and `edit` write beside the values: sequence numbers and time stamp, the file
+# type, the checksum, and the time stamp's copy in the first bin.
+_BOOKKEEPING = ((4, 20), (28, 32), (508, 512), (BASE_BLOCK_SIZE + 20, BASE_BLOCK_SIZE + 28))
+
+
+def _differ_only_in(
+    before: bytes, after: bytes, hive: Hive, changes: Sequence[ValueChange]
+) -> bool:
+    """False does not mean that there is another difference, only that this cannot rule it out."""
+    if len(before) != len(after):
+        return False
+    allowed = list(_BOOKKEEPING)
+    for change in changes:
+        key = hive.find(change.key)
+        value = key.value(change.name) if key is not None else None
+        if key is None or value is None:
+            return False
+        extents = value.extents
+        # A small value lies inside its vk cell. Anything else may be shared; then walk.
+        if len(extents) != 1 or extents[0][0] != value.offset + 12:
+            return False
+        # One value list names the vk cell; the nk cell is named by its parent and its children.
+        children = sum(1 for _ in key.subkeys())
+        if (
+            _references(before, value.offset) != 1
+            or _references(before, key.offset) != 1 + children
+        ):
+            return False
+        allowed += [(key.offset + 8, key.offset + 16), (extents[0][0], sum(extents[0]))]
+    position = 0
+    for start, end in sorted(allowed):
+        if before[position:start] != after[position:start]:
+            return False
+        position = max(position, end)
+    return before[position:] == after[position:]
+
+
+def _references(image: bytes, offset: int) -> int:
+    """How often four bytes that could mean this cell stand anywhere; chance hits count as well."""
+    return image.count(struct.pack("<I", offset - BASE_BLOCK_SIZE), BASE_BLOCK_SIZE)
 
 
 def differences(before: Hive, after: Hive) -> list[Difference]:

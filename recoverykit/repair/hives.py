@@ -28,11 +28,8 @@ def load(path: Path) -> tuple[Hive, Recovery]:
 
 def changed(recovery: Recovery, values: Iterable[SetValue], when: datetime) -> bytes:
     """The whole new file. Raises FormatError if a value is not as `before` says."""
-    changes = [
-        hive_edit.ValueChange(value.key, value.name, value.before, value.after, value.type)
-        for value in values
-    ]
-    return hive_edit.edit(bytes(recovery.data), changes, sequence=recovery.sequence, when=when)
+    data = bytes(recovery.data)
+    return hive_edit.edit(data, _changes(values), sequence=recovery.sequence, when=when)
 
 
 def inverse(values: Sequence[SetValue]) -> tuple[SetValue, ...]:
@@ -46,14 +43,13 @@ def current(loaded: Hive, value: SetValue) -> bytes | None:
     return bytes(found.data) if found is not None and found.type == value.type else None
 
 
-def differences(before: bytes, after: bytes) -> frozenset[tuple[str, str, bytes, bytes]]:
-    """(key, name, before, after) of every value that differs; b"" where it was or is absent."""
-    return frozenset(
-        (
-            found.key.casefold(),
-            (found.name or "").casefold(),
-            found.before or b"",
-            found.after or b"",
-        )
-        for found in hive_edit.differences(Hive(before), Hive(after))
-    )
+def is_exactly(before: bytes, after: bytes, values: Iterable[SetValue]) -> bool:
+    """Whether the hives differ in these values and in no other. Raises FormatError."""
+    return hive_edit.is_exactly(before, after, _changes(values))
+
+
+def _changes(values: Iterable[SetValue]) -> list[hive_edit.ValueChange]:
+    return [
+        hive_edit.ValueChange(value.key, value.name, value.before, value.after, value.type)
+        for value in values
+    ]

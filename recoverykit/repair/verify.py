@@ -78,11 +78,7 @@ def _replaced(mount: Path, change: Change, intent: Intent) -> Iterator[str]:
         _, recovery = hives.load(path)
         if recovery.dirty or not Hive(recovery.data).base.clean:
             yield f"{change.target} is not clean"
-        planned = {
-            (value.key.casefold(), value.name.casefold(), value.before, value.after)
-            for value in change.values
-        }
-        if hives.differences(change.original, bytes(recovery.data)) != planned:
+        if not hives.is_exactly(change.original, bytes(recovery.data), change.values):
             yield f"{change.target} differs in other values than planned"
     except FormatError as exc:
         yield f"{change.target} cannot be read any more: {exc}"

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from io import BytesIO, FileIO
 from pathlib import Path
 
-from tests.builders import bootlog, evtx, history, registry
+from tests.builders import bootlog, events, evtx, history, registry
 from tests.builders.disk import MIB, DiskImage, Partition
 from tests.builders.winbytes import HIVE
 from tests.builders.windows import CONFIG, HIDDEN_SYSTEM, Windows, third_party
@@ -60,7 +60,7 @@ def boot_start_driver_crashes(
     driver. `logged=False`: no boot came that far, so the logs end with the last good session.
     """
     broken = install_driver(windows, service, company=company)
-    installed = evtx.service_installed(
+    installed = events.service_installed(
         history.FAULT_INSTALLED, service, f"system32\\drivers\\{broken.driver}"
     )
     past = _during_last_session(windows.past, installed)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from tests.builders import bootlog, evtx
+from tests.builders import bootlog, events, evtx
 
 RELEASED = datetime(2021, 4, 9, 13, 51, 30, tzinfo=UTC)  # inbox files
 INSTALLED = datetime(2022, 6, 22, 7, 12, 44, tzinfo=UTC)
@@ -57,12 +57,12 @@ def started(on: datetime) -> tuple[evtx.Event, ...]:
     """What a boot that came up logs, in the order of real logs: the event log first."""
     later = on + timedelta(seconds=23)
     return (
-        evtx.version_logged(later),
-        evtx.log_started(later),
-        evtx.kernel_started(on),
-        evtx.drivers_failed(later + timedelta(seconds=1), ["CSC", "dam"]),
+        events.version_logged(later),
+        events.log_started(later),
+        events.kernel_started(on),
+        events.drivers_failed(later + timedelta(seconds=1), ["CSC", "dam"]),
         *(
-            evtx.service_state(later + timedelta(seconds=2 + n), name, "running")
+            events.service_state(later + timedelta(seconds=2 + n), name, "running")
             for n, name in enumerate(("Windows Update", "Windows Time", "Print Spooler"))
         ),
     )
@@ -71,9 +71,9 @@ def started(on: datetime) -> tuple[evtx.Event, ...]:
 def _session(on: datetime, off: datetime) -> tuple[evtx.Event, ...]:
     return (
         *started(on),
-        evtx.service_state(off - timedelta(seconds=5), "Windows Update", "stopped"),
-        evtx.log_stopped(off - timedelta(seconds=1)),
-        evtx.kernel_stopped(off),
+        events.service_state(off - timedelta(seconds=5), "Windows Update", "stopped"),
+        events.log_stopped(off - timedelta(seconds=1)),
+        events.kernel_stopped(off),
     )
 
 
@@ -84,12 +84,12 @@ def crashed(
     later = on + timedelta(seconds=21)
     report = f"{died:%m%d%y}-8015-01"
     return (
-        evtx.unexpected_shutdown(later, died, history.bias),
-        evtx.version_logged(later),
-        evtx.log_started(later),
-        evtx.kernel_started(on),
-        evtx.power_lost(on + timedelta(seconds=2), bugcheck, parameters),
-        evtx.bugcheck_reported(
+        events.unexpected_shutdown(later, died, history.bias),
+        events.version_logged(later),
+        events.log_started(later),
+        events.kernel_started(on),
+        events.power_lost(on + timedelta(seconds=2), bugcheck, parameters),
+        events.bugcheck_reported(
             later + timedelta(seconds=4), bugcheck, parameters, "C:\\Windows\\MEMORY.DMP", report
         ),
     )

@@ -13,7 +13,7 @@ import evtx as reader
 import pefile
 import pytest
 
-from tests.builders import bootlog, evtx, history, pe, registry
+from tests.builders import bootlog, events, evtx, history, pe, registry
 from tests.conftest import REAL_DATA, real
 from tests.independent import registry as independent
 
@@ -43,17 +43,17 @@ def test_version_strings_are_read_back() -> None:
 def _everything() -> list[evtx.Event]:
     parameters = (1, 2, 0, 0xFFFFF8001A3511C4)
     return [
-        evtx.version_logged(WHEN),
-        evtx.log_started(WHEN),
-        evtx.kernel_started(WHEN),
-        evtx.drivers_failed(WHEN, ["CSC", "dam"]),
-        evtx.service_state(WHEN, "Windows Update", "running"),
-        evtx.service_installed(WHEN, "acmeflt", "system32\\drivers\\acmeflt.sys"),
-        evtx.power_lost(WHEN, 0xD1, parameters),
-        evtx.bugcheck_reported(WHEN, 0xD1, parameters, "C:\\Windows\\MEMORY.DMP", "x"),
-        evtx.unexpected_shutdown(WHEN, WHEN, BIAS),
-        evtx.log_stopped(WHEN),
-        evtx.kernel_stopped(WHEN),
+        events.version_logged(WHEN),
+        events.log_started(WHEN),
+        events.kernel_started(WHEN),
+        events.drivers_failed(WHEN, ["CSC", "dam"]),
+        events.service_state(WHEN, "Windows Update", "running"),
+        events.service_installed(WHEN, "acmeflt", "system32\\drivers\\acmeflt.sys"),
+        events.power_lost(WHEN, 0xD1, parameters),
+        events.bugcheck_reported(WHEN, 0xD1, parameters, "C:\\Windows\\MEMORY.DMP", "x"),
+        events.unexpected_shutdown(WHEN, WHEN, BIAS),
+        events.log_stopped(WHEN),
+        events.kernel_stopped(WHEN),
     ]
 
 

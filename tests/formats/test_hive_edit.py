@@ -10,9 +10,16 @@ import pytest
 from Registry import Registry
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import hive_edit
 from recoverykit.formats.binary import to_filetime
 from recoverykit.formats.hive import Hive, Key, Value, read
-from recoverykit.formats.hive_edit import Difference, ValueChange, differences, edit
+from recoverykit.formats.hive_edit import (
+    Difference,
+    ValueChange,
+    differences,
+    edit,
+    is_exactly,
+)
 from recoverykit.formats.regf import BaseBlock
 from tests.builders.hive import Node, Tree, binary, build, dirty_with_log, dword, sealed, sz
 from tests.formats.hives import content, hive_bytes, logs_of, walk
@@ -327,3 +334,45 @@ def test_recovery_shows_as_differences() -> None:
         "Key3\\Key3_2",
         "Key3\\Key3_3",
     }
+
+
+# --- is_exactly ---------------------------------------------------------------------------
+
+
+def poked(image: bytes, offset: int, data: bytes) -> bytes:
+    return image[:offset] + data + image[offset + len(data) :]
+
+
+def test_a_planned_change_is_proven_from_the_bytes_alone() -> None:
+    result = apply(DISABLE)
+    assert hive_edit._differ_only_in(IMAGE, result, Hive(IMAGE), [DISABLE])
+    assert is_exactly(IMAGE, result, [DISABLE])
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "data"),
+    [
+        pytest.param("ControlSet001\\Services\\disk", "Start", FOUR, id="another key's value"),
+        pytest.param(ACME, "ImagePath", b"X", id="another value of the same key"),
+        pytest.param("ControlSet001\\Services\\disk", "Big", b"y", id="inside big data"),
+    ],
+)
+def test_one_more_change_is_seen(path: str, name: str, data: bytes) -> None:
+    result = poked(apply(DISABLE), value(IMAGE, path, name).data_offset, data)
+    assert not is_exactly(IMAGE, result, [DISABLE])
+
+
+def test_a_change_that_is_missing_is_seen() -> None:
+    assert not is_exactly(IMAGE, IMAGE, [DISABLE])
+
+
+def test_a_cell_that_two_keys_share_is_never_proven_from_the_bytes() -> None:
+    """Both keys' lists name acme's vk cell: changing it changes two values, and that is seen."""
+    shared = value(IMAGE, ACME, "Start").offset - 4096
+    other = value(IMAGE, "ControlSet001\\Services\\disk", "Start").offset - 4096
+    at = IMAGE.index(struct.pack("<I", other), 4096)
+    hostile = poked(IMAGE, at, struct.pack("<I", shared))
+    start = value(hostile, ACME, "Start").data_offset
+    result = poked(hostile, start, FOUR)
+    assert not hive_edit._differ_only_in(hostile, result, Hive(hostile), [DISABLE])
+    assert not is_exactly(hostile, result, [DISABLE])
