@@ -31,6 +31,7 @@ _DISKS = {
 _MEDIA = {
     "cd": "ide-cd,bus=ide.5,bootindex=0",
     "usb": "usb-storage,removable=on,bus=xhci.0,bootindex=0",
+    "stick": "usb-storage,removable=on,bus=xhci.0,bootindex=0",  # with its write protection off
 }
 
 
@@ -88,20 +89,34 @@ def boot(
     at_end: str = "p\n",
     limit: float = 480,
     memory: int = 1024,
+    until: str = "",
 ) -> Ran:
     """Power on, choose the menu entry with `key`, wait until the machine is off.
 
-    `key` "" leaves the default entry to its timeout; `at_end` answers a session that asks.
+    `key` "" leaves the default entry to its timeout; `at_end` answers a session that asks. A text
+    in `until` pulls the plug when it is seen: for machines that rightly stay as they are.
     """
+    argv = [*_machine(memory), *_firmware(firmware, log), *_medium(medium, on), *_disks(disks)]
+    return _power_on(argv, log, key, at_end, limit, until)
+
+
+def boot_kernel(
+    kernel: Path, initrd: Path, words: str, disks: Sequence[Attached], log: Path
+) -> Ran:
+    """Start a kernel without boot loader and medium, as a network boot does."""
+    argv = [*_machine(1024), "-kernel", str(kernel), "-initrd", str(initrd), "-append", words]
+    return _power_on([*argv, *_disks(disks)], log, "", "p\n", 480, "")
+
+
+def _power_on(argv: list[str], log: Path, key: str, at_end: str, limit: float, until: str) -> Ran:
     with log.open("w") as file:
-        argv = _command(medium, disks, log, firmware, on, memory)
         file.write(" ".join(argv) + "\n")
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         try:
             serial = _Serial(time.monotonic(), file)
-            off = _watch(process, serial, key, at_end, limit)
+            off = _watch(process, serial, key, at_end, limit, until)
         finally:
             process.kill()
             process.wait()
@@ -110,7 +125,12 @@ def boot(
 
 
 def _watch(
-    process: subprocess.Popen[bytes], serial: _Serial, key: str, at_end: str, limit: float
+    process: subprocess.Popen[bytes],
+    serial: _Serial,
+    key: str,
+    at_end: str,
+    limit: float,
+    until: str,
 ) -> bool:
     """Follow the line; True when QEMU ended by itself."""
     assert process.stdin is not None
@@ -126,6 +146,8 @@ def _watch(
                     process.wait(10)
                     return True
                 serial.feed(data or b"")
+            if until and until in serial.text:
+                return False
             in_menu = _MENU in serial.seconds and _CHOSEN not in serial.seconds
             if key and in_menu and now - pressed > 1:
                 pressed = _press(process.stdin, key, now)
@@ -144,21 +166,32 @@ def _press(line: IO[bytes], keys: str, now: float) -> float:
     return now
 
 
-def _command(
-    medium: Path, disks: Sequence[Attached], log: Path, firmware: str, on: str, memory: int
-) -> list[str]:
+def _machine(memory: int) -> list[str]:
     argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35"]
     argv += ["-m", str(memory), "-smp", "2", "-nic", "none", "-no-reboot"]
     argv += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
-    argv += ["-device", "qemu-xhci,id=xhci"]
-    if firmware == "uefi":
-        variables = log.with_suffix(".vars")
-        shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", variables)
-        code = OVMF / "OVMF_CODE_4M.fd"
-        argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}"]
-        argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
-    argv += ["-drive", f"if=none,id=medium,format=raw,readonly=on,file={medium}"]
-    argv += ["-device", f"{_MEDIA[on]},drive=medium"]
+    return [*argv, "-device", "qemu-xhci,id=xhci"]
+
+
+def _firmware(firmware: str, log: Path) -> list[str]:
+    if firmware == "bios":
+        return []
+    variables = log.with_suffix(".vars")
+    shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", variables)
+    code = OVMF / "OVMF_CODE_4M.fd"
+    argv = ["-drive", f"if=pflash,format=raw,readonly=on,file={code}"]
+    return [*argv, "-drive", f"if=pflash,format=raw,file={variables}"]
+
+
+def _medium(medium: Path, on: str) -> list[str]:
+    # A CD cannot be written to; a stick can, but a plain image has no room for it.
+    writable = "off" if on == "stick" else "on"
+    argv = ["-drive", f"if=none,id=medium,format=raw,readonly={writable},file={medium}"]
+    return [*argv, "-device", f"{_MEDIA[on]},drive=medium"]
+
+
+def _disks(disks: Sequence[Attached]) -> list[str]:
+    argv: list[str] = []
     for slot, disk in enumerate(disks):
         argv += ["-drive", f"if=none,id=disk{slot},format=raw,cache=unsafe,file={disk.image}"]
         argv += ["-device", f"{_DISKS[disk.bus].format(slot=slot)},drive=disk{slot}"]

@@ -66,8 +66,14 @@ def _second_of_two(image: DiskImage) -> None:
 
 
 def _unclean(image: DiskImage) -> None:
+    """Journal version 2.0, as a crash of Windows 8 or later leaves it."""
     _crashing(image)
-    unclean.make_log_unclean(image.path, image.windows[0].offset)
+    unclean.make_log_unclean(image.path, image.windows[0].offset, version=(2, 0))
+
+
+def _unclean_before_8(image: DiskImage) -> None:
+    _crashing(image)
+    unclean.make_log_unclean(image.path, image.windows[0].offset, version=(1, 1))
 
 
 def _filter(image: DiskImage) -> None:
@@ -80,6 +86,7 @@ BREAK: dict[str, Callable[[DiskImage], None]] = {
     "healthy": lambda _: None,
     "two": _second_of_two,
     "unclean": _unclean,
+    "unclean-1.1": _unclean_before_8,
     "filter": _filter,
 }
 

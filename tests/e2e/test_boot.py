@@ -20,7 +20,13 @@ from tests.e2e.command import recoverykit
 from tests.e2e.machine import Attached, Ran
 from tests.independent.snapshot import sha256
 
-pytestmark = [pytest.mark.e2e, pytest.mark.disk, mounts, need("qemu-system-x86_64", "xorriso")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.disk,
+    pytest.mark.xdist_group("boots"),  # one worker: the boots are shared by its tests
+    mounts,
+    need("qemu-system-x86_64", "xorriso"),
+]
 
 SIGNATURE_REFUSED = 20
 
