@@ -18,7 +18,7 @@ from typing import Protocol
 from recoverykit import console, medium, pipeline, report
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
-from recoverykit.host import consoles, reports
+from recoverykit.host import consoles, medium_device, reports
 from recoverykit.model import LogPolicy, Report, TransactionInfo
 
 
@@ -123,7 +123,7 @@ def _check_medium(
     screen.say(
         console.banner(
             state.image_id or cmdline.get("rk.image", ""),
-            state.signer,
+            state.signer.replace(", key ", ",\nkey "),
             development=state.development,
         )
     )
@@ -132,6 +132,8 @@ def _check_medium(
         return
     screen.say("... Checking the medium")
     medium.verify_medium(booted_from.mount, image_id=state.image_id)
+    with suppress(OSError):  # then it stays mounted, read-only, and only reports suffer
+        medium_device.release(booted_from.mount)
     screen.say("The medium is unchanged since it was signed.")
 
 

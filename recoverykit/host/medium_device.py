@@ -42,6 +42,15 @@ def find(image_id: str, sys: Path = Path("/sys"), dev: Path = Path("/dev")) -> B
     return None
 
 
+def release(mount: Path) -> None:
+    """Let go of the medium: everything that runs lies in memory, and the stick may be pulled.
+
+    While its whole disk is mounted no partition of it can be, one for reports for instance. What is
+    still busy is let go of as soon as nobody uses it. Raises OSError.
+    """
+    syscalls.unmount(mount, syscalls.MNT_DETACH)
+
+
 def candidates(sys: Path) -> Iterator[str]:
     """Block devices that hold something, whole disks before their partitions."""
     names = sorted(entry.name for entry in (sys / "class/block").iterdir())
