@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from recoverykit import console, medium, pipeline, report
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import consoles, medium_device, reports
-from recoverykit.model import LogPolicy, Report, TransactionInfo
+from recoverykit.model import LogPolicy, Outcome, Report, TransactionInfo
 
 
 class Mode(StrEnum):
@@ -169,7 +169,6 @@ def _technician(screen: Screen, options: pipeline.Options) -> Ended:
             return Ended(found.exit_code, power)
         if choice == "y":
             found = _carried_out(screen, found, options)
-            screen.say(console.overview(found))
         elif choice == "d":
             screen.say(console.overview(found, details=True))
         elif choice == "u":
@@ -181,14 +180,15 @@ def _technician(screen: Screen, options: pipeline.Options) -> Ended:
 
 def _carried_out(screen: Screen, found: Report, options: pipeline.Options) -> Report:
     done = pipeline.carry_out(found, options)
+    screen.say(console.overview(done))
     _keep(screen, done, options)
-    if done.exit_code == 0:
+    if any(entry.outcome is Outcome.APPLIED for entry in done.installations):
         screen.say("Take the stick out, then restart: Windows should start now.")
     return done
 
 
 def _undoable(options: pipeline.Options) -> tuple[TransactionInfo, ...]:
-    entries = pipeline.history(None, options).installations
+    entries = pipeline.history(None, replace(options, say=lambda _: None)).installations
     return tuple(info for entry in entries for info in entry.history if info.state != "undone")
 
 

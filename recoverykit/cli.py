@@ -96,8 +96,8 @@ def repair(
     """
     options = _options(yes=yes, dry_run=dry_run, ntfs_log=ntfs_log, as_json=as_json, plan=plan)
     found = pipeline.diagnose(target, options)
-    if not as_json and not yes and not dry_run:
-        typer.echo(report.to_text(found))
+    if not as_json and not dry_run:
+        _show(found)
     _finish(pipeline.carry_out(found, options), as_json=as_json)
 
 
@@ -177,10 +177,16 @@ def _progress(text: str) -> None:
         typer.echo(f"... {text}", err=True)
 
 
-def _finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
+def _show(found: Report, *, details: bool = False) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
-    text = report.to_json(found) if as_json else report.to_text(found, details=details, width=width)
-    typer.echo(text, nl=False)
+    typer.echo(report.to_text(found, details=details, width=width))
+
+
+def _finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
+    if as_json:
+        typer.echo(report.to_json(found), nl=False)
+    else:
+        _show(found, details=details)
     raise typer.Exit(found.exit_code)
 
 

@@ -67,9 +67,7 @@ def banner(image: str, signer: str, *, development: bool) -> str:
         f"signed by {signer}",
     ]
     if development:
-        lines.append(
-            "DEVELOPMENT KEY: made on a builder's machine, vouched for by nobody. Not for a fleet."
-        )
+        lines.append("DEVELOPMENT KEY: vouched for by nobody. Good for a trial, not for a fleet.")
     return "\n".join([*lines, RULE])
 
 

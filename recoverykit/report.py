@@ -249,7 +249,7 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
     if entry.diagnosis:
         yield f"    {entry.diagnosis.summary}"
         for suspect in entry.diagnosis.suspects:
-            if details or suspect.verdict is not Verdict.UNKNOWN:
+            if details or (suspect.verdict is not Verdict.UNKNOWN and not _is_done(entry)):
                 yield from _suspect_text(suspect)
     for refusal in entry.refusals:
         yield f"    Refused: {refusal.reason}"
@@ -264,6 +264,11 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
     yield from (f"    Note: {note}" for note in entry.notes)
     if entry.diagnosis and entry.diagnosis.gaps:
         yield from (f"    {line}" for line in _gaps_text(entry.diagnosis.gaps))
+
+
+def _is_done(entry: InstallReport) -> bool:
+    """Whether people have read the reasons before, and now want to know what came of it."""
+    return entry.outcome not in (None, Outcome.PLANNED, Outcome.REFUSED, Outcome.NOTHING_TO_DO)
 
 
 def _suspect_text(suspect: Suspect) -> Iterator[str]:

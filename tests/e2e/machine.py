@@ -90,14 +90,16 @@ def boot(
     limit: float = 480,
     memory: int = 1024,
     until: str = "",
+    answers: Sequence[tuple[str, str]] = (),
 ) -> Ran:
     """Power on, choose the menu entry with `key`, wait until the machine is off.
 
     `key` "" leaves the default entry to its timeout; `at_end` answers a session that asks. A text
     in `until` pulls the plug when it is seen: for machines that rightly stay as they are.
+    `answers`: what a person types when each prompt appears, in this order.
     """
     argv = [*_machine(memory), *_firmware(firmware, log), *_medium(medium, on), *_disks(disks)]
-    return _power_on(argv, log, key, at_end, limit, until)
+    return _power_on(argv, log, _Person(key, at_end, until, list(answers)), limit)
 
 
 def boot_kernel(
@@ -105,10 +107,35 @@ def boot_kernel(
 ) -> Ran:
     """Start a kernel without boot loader and medium, as a network boot does."""
     argv = [*_machine(1024), "-kernel", str(kernel), "-initrd", str(initrd), "-append", words]
-    return _power_on([*argv, *_disks(disks)], log, "", "p\n", 480, "")
+    return _power_on([*argv, *_disks(disks)], log, _Person("", "p\n", "", []), 480)
 
 
-def _power_on(argv: list[str], log: Path, key: str, at_end: str, limit: float, until: str) -> Ran:
+@dataclass(slots=True)
+class _Person:
+    """Who sits at the serial line: what is typed when, and when the plug is pulled."""
+
+    key: str
+    at_end: str
+    until: str
+    answers: list[tuple[str, str]]
+    pressed: float = 0.0
+    answered: float = 0.0
+    read: int = 0  # how much of the text the answers so far belong to
+
+    def act(self, serial: _Serial, line: IO[bytes], now: float) -> None:
+        in_menu = _MENU in serial.seconds and _CHOSEN not in serial.seconds
+        if self.key and in_menu and now - self.pressed > 1:
+            self.pressed = _press(line, self.key, now)
+        if self.answers and (at := serial.text.find(self.answers[0][0], self.read)) >= 0:
+            prompt, answer = self.answers.pop(0)
+            self.read = at + len(prompt)
+            _press(line, answer, now)
+        # A session that asks at its end wants its answer after the prompt has been drawn.
+        if "RK-END" in serial.seconds and now - max(self.answered, serial.seconds["RK-END"]) > 3:
+            self.answered = _press(line, self.at_end, now)
+
+
+def _power_on(argv: list[str], log: Path, person: _Person, limit: float) -> Ran:
     with log.open("w") as file:
         file.write(" ".join(argv) + "\n")
         process = subprocess.Popen(
@@ -116,7 +143,7 @@ def _power_on(argv: list[str], log: Path, key: str, at_end: str, limit: float, u
         )
         try:
             serial = _Serial(time.monotonic(), file)
-            off = _watch(process, serial, key, at_end, limit, until)
+            off = _watch(process, serial, person, limit)
         finally:
             process.kill()
             process.wait()
@@ -125,18 +152,12 @@ def _power_on(argv: list[str], log: Path, key: str, at_end: str, limit: float, u
 
 
 def _watch(
-    process: subprocess.Popen[bytes],
-    serial: _Serial,
-    key: str,
-    at_end: str,
-    limit: float,
-    until: str,
+    process: subprocess.Popen[bytes], serial: _Serial, person: _Person, limit: float
 ) -> bool:
     """Follow the line; True when QEMU ended by itself."""
     assert process.stdin is not None
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
-    pressed = answered = 0.0
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while (now := time.monotonic() - serial.started) < limit:
@@ -146,14 +167,9 @@ def _watch(
                     process.wait(10)
                     return True
                 serial.feed(data or b"")
-            if until and until in serial.text:
+            if person.until and person.until in serial.text:
                 return False
-            in_menu = _MENU in serial.seconds and _CHOSEN not in serial.seconds
-            if key and in_menu and now - pressed > 1:
-                pressed = _press(process.stdin, key, now)
-            # A session that asks at its end wants its answer after the prompt has been drawn.
-            if "RK-END" in serial.seconds and now - max(answered, serial.seconds["RK-END"]) > 3:
-                answered = _press(process.stdin, at_end, now)
+            person.act(serial, process.stdin, now)
     return False
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.builders.disk import DiskImage
 from tests.conftest import mounts, need
-from tests.e2e import machine, scenes
+from tests.e2e import machine, proof, scenes
 from tests.e2e.machine import Attached
 from tests.independent.snapshot import sha256
 
@@ -129,3 +129,17 @@ def test_a_stick_with_room_keeps_the_report(
     document = json.loads(kept.read_text())
     assert document["schema"] == "recoverykit.report/1"
     assert document["installations"][0]["outcome"] == "applied"
+
+
+def test_a_technician_reads_says_yes_and_switches_off(
+    medium: Path, small_windows: DiskImage, tmp_path: Path
+) -> None:
+    scene = scenes.stage(small_windows, "broken", tmp_path / "disk.img")
+    typed = [("What shall be done?", "y\n"), ("[y/n]", "y\n"), ("What shall be done?", "p\n")]
+
+    ran = machine.boot(medium, [Attached(scene.disk.path)], tmp_path / "log", key="", answers=typed)
+
+    assert ran.powered_off
+    assert ran.exit_code == 0, ran.text[-3000:]
+    assert "Take the stick out" in ran.text
+    proof.repaired(scene)
