@@ -98,6 +98,7 @@ def repair(
     found = pipeline.diagnose(target, options)
     if not as_json and not dry_run:
         _show(found)
+        typer.echo()
     _finish(pipeline.carry_out(found, options), as_json=as_json)
 
 
@@ -179,7 +180,7 @@ def _progress(text: str) -> None:
 
 def _show(found: Report, *, details: bool = False) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
-    typer.echo(report.to_text(found, details=details, width=width))
+    typer.echo(report.to_text(found, details=details, width=width), nl=False)
 
 
 def _finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
