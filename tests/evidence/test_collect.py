@@ -32,7 +32,7 @@ from recoverykit.model import (
     Volume,
     WindowsInstall,
 )
-from tests.builders import evtx, faults, history, registry, windows
+from tests.builders import events, evtx, faults, history, registry, windows
 from tests.conftest import real
 from tests.evidence.conftest import installed
 from tests.independent import registry as independent
@@ -232,7 +232,9 @@ def came_up(machine: windows.Windows, *log: evtx.Event) -> list[datetime]:
 
 
 def noise(start: datetime, minutes: range) -> list[evtx.Event]:
-    return [evtx.service_state(start + timedelta(minutes=n), "Spooler", "running") for n in minutes]
+    return [
+        events.service_state(start + timedelta(minutes=n), "Spooler", "running") for n in minutes
+    ]
 
 
 def test_a_session_that_went_on_came_up(machine: windows.Windows) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from recoverykit.errors import FormatError
 from recoverykit.formats import evtx
+from tests.builders import events
 from tests.builders import evtx as build
 from tests.conftest import real
 
@@ -32,7 +33,7 @@ def records(data: bytes) -> list[evtx.Record]:
 
 
 def test_named_data() -> None:
-    (record,) = records(build.build([build.service_installed(WHEN, "acmeflt", "drivers\\a.sys")]))
+    (record,) = records(build.build([events.service_installed(WHEN, "acmeflt", "drivers\\a.sys")]))
     assert (record.provider, record.event) == ("Service Control Manager", 7045)
     assert record.when == WHEN
     assert record.fields["ServiceName"] == "acmeflt"
@@ -40,14 +41,14 @@ def test_named_data() -> None:
 
 
 def test_unnamed_data() -> None:
-    event = build.unexpected_shutdown(WHEN, WHEN - timedelta(hours=1), timedelta(0))
+    event = events.unexpected_shutdown(WHEN, WHEN - timedelta(hours=1), timedelta(0))
     (record,) = records(build.build([event]))
     assert (record.provider, record.event) == ("EventLog", 6008)
     assert record.strings[0] == "3:09:00 AM"
 
 
 def test_only_what_is_wanted_but_every_time() -> None:
-    log = build.build([build.log_started(WHEN), build.service_state(WHEN, "Spooler", "running")])
+    log = build.build([events.log_started(WHEN), events.service_state(WHEN, "Spooler", "running")])
     (content,) = read(log, {6005})
     assert [record.event for record in content.records] == [6005]
     assert [stamp.when for stamp in content.stamps] == [WHEN, WHEN]
@@ -55,7 +56,7 @@ def test_only_what_is_wanted_but_every_time() -> None:
 
 
 def test_newest_chunk_first_and_offsets_point_at_records() -> None:
-    events = [build.log_started(WHEN + timedelta(minutes=n)) for n in range(900)]
+    events = [events.log_started(WHEN + timedelta(minutes=n)) for n in range(900)]
     log = build.build(events)
     stream = io.BytesIO(log)
     listed = evtx.chunks(stream)
@@ -67,7 +68,7 @@ def test_newest_chunk_first_and_offsets_point_at_records() -> None:
 
 
 def test_a_wrapped_log_is_ordered_by_record_number() -> None:
-    log = build.build([build.log_started(WHEN + timedelta(minutes=n)) for n in range(900)])
+    log = build.build([events.log_started(WHEN + timedelta(minutes=n)) for n in range(900)])
     head, body = log[:4096], log[4096:]
     wrapped = head + body[evtx.CHUNK_SIZE :] + body[: evtx.CHUNK_SIZE]
     straight, turned = evtx.chunks(io.BytesIO(log)), evtx.chunks(io.BytesIO(wrapped))
@@ -154,7 +155,7 @@ def test_a_damaged_record_is_told(sample: Path) -> None:
 @pytest.mark.parametrize("table", [128, 384], ids=["names", "templates"])
 def test_a_table_that_leads_in_circles(table: int) -> None:
     """The evtx package alone never comes back from this one."""
-    log = bytearray(build.build([build.log_started(WHEN)]))
+    log = bytearray(build.build([events.log_started(WHEN)]))
     loop = 4096 + 0xFF00
     struct.pack_into("<I", log, 4096 + table, 0xFF00)
     struct.pack_into("<I", log, loop, 0xFF00)
@@ -176,7 +177,7 @@ def hostile(good: bytes, rounds: int, seed: int) -> None:
 
 
 def test_hostile_built_log_fails_in_one_way_only() -> None:
-    events = [build.kernel_started(WHEN), build.power_lost(WHEN, 0xD1, (1, 2, 3, 4))] * 8
+    events = [events.kernel_started(WHEN), events.power_lost(WHEN, 0xD1, (1, 2, 3, 4))] * 8
     hostile(build.build(events), 1000, 20240719)
 
 
