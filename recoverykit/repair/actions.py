@@ -59,11 +59,12 @@ def prepare(mount: Path, plan: Plan, now: datetime) -> tuple[Change, ...]:
 def _edit(mount: Path, path: str, values: Sequence[SetValue], before: str, now: datetime) -> Change:
     target = locate(mount, path)
     standing = target.read_bytes()
-    if sha256(standing) != before:
-        raise RecoveryKitError(f"{target} changed while the repair was being made")
     _, recovery = hives.recovered(target, standing)
     content = hives.changed(recovery, values, now)
-    return edited(path, standing, content, values, bytes(recovery.data))
+    change = edited(path, standing, content, values, bytes(recovery.data))
+    if change.before != before:
+        raise RecoveryKitError(f"{target} changed while the repair was being made")
+    return change
 
 
 def edited(
@@ -109,7 +110,7 @@ def rewrite(journal: Journal, event: str, change: Change, content: bytes) -> Non
         record = hive_patch.pack(change.pieces)
         intent = replace(intent, patch=sha256(record))
         durable.write(image, record, PRIVATE_FILE)
-        if not hive_patch.untouched(target.read_bytes(), change.pieces):
+        if not _untouched(target, change.pieces):
             raise RecoveryKitError(f"{target} changed while the repair was being made")
         journal.append(event, **describe(intent))
         durable.patch(target, *hive_patch.forward(change.pieces))
@@ -128,6 +129,15 @@ def _intent(journal: Journal, change: Change, after: str) -> Intent:
         metadata=ntfs_metadata.read(locate(journal.mount, change.target)),
         values=change.values,
     )
+
+
+def _untouched(target: Path, pieces: Sequence[Piece]) -> bool:
+    with target.open("rb") as stream:
+        for piece in pieces:
+            stream.seek(piece.offset)
+            if stream.read(len(piece.before)) != piece.before:
+                return False
+    return True
 
 
 def _copy(journal: Journal, intent: Intent, target: Path) -> None:

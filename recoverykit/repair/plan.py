@@ -158,9 +158,8 @@ def _room(
     """
     with (install.mount / install.system_hive).open("rb") as stream:
         head = stream.read(SECTOR)
-    if not hive_patch.fits(
-        head, hive.size, max(hive.size, BASE_BLOCK_SIZE + loaded.base.bins_size)
-    ):
+    size = max(hive.size, BASE_BLOCK_SIZE + loaded.base.bins_size)
+    if not hive_patch.fits(head, hive.size, size):
         return 4 * hive.size
     if BaseBlock.parse(head).clean:
         return 0  # within the margin

@@ -1,10 +1,11 @@
 """Take a transaction back: committed, abandoned, or an undo that was itself interrupted.
 
-Never a blind copy back. A patched hive gets its old sectors, a replaced one its before-image, only if
-it still is what we left: its hash is in the journal, or (a patch that was cut) each byte we meant to
-change is the old or the new one and all others are those of before. If Windows has run since, a hive is undone value by value, each only
-where the value still is ours. A moved file goes back only where nothing else stands. All of this is
-decided before anything is changed: one conflict, and the whole undo is refused with what it found.
+Never a blind copy back. A patched hive gets its old sectors, and a replaced one its before-image,
+only if it still is what we left: its hash is in the journal, or (a patch that was cut) each byte we
+meant to change is the old or the new one and all others are as before. If Windows has run since, a
+hive is undone value by value, each only where the value still is ours. A moved file goes back only
+where nothing else stands. All of this is decided before anything is changed: one conflict, and the
+whole undo is refused with what it found.
 
 Newest change first, so that every state in between is one the repair itself passed through: a
 driver's file is back before its service is enabled. For the same reason undo stops at the first
@@ -12,8 +13,8 @@ failure instead of trying the rest. Restoring twice is harmless, so undo may be 
 called again; the journal is closed last.
 
 What a cut leaves behind in the middle of an operation (see `durable`) is mended on the way: a hive
-that was half patched gets its old sectors, a target that vanished while it was replaced comes back
-from the newest before-image, stages and names ntfs-3g left are removed.
+that was patched in part gets its old sectors, a target that vanished while it was replaced comes
+back from the newest before-image, stages and names ntfs-3g left are removed.
 """
 
 from __future__ import annotations
@@ -226,8 +227,6 @@ def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
     if not stands(target):
         _put_image(transaction, newest, target)
     _clear_aside(transaction, target)
-    if newest != intent and _half_written(transaction, newest, target):
-        _patch_back(transaction, newest, target)  # an undo by value that was cut
     standing = file_state(transaction.mount, intent.target).sha256
     if standing == intent.before:
         _finish(target, intent.metadata)
@@ -238,6 +237,8 @@ def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
         _put_image(transaction, intent, target)
         _finish(target, intent.metadata)
     else:
+        if standing != newest.after and _half_written(transaction, newest, target):
+            _patch_back(transaction, newest, target)  # an undo by value that was cut
         _undo_values(transaction, intent, target)
         _finish(target, newest.metadata, times=False)
 
