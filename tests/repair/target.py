@@ -99,22 +99,21 @@ def soil(mount: Path, *, grow: bool = False) -> None:
         struct.pack_into("<I", whole, 40, size + 4096)
         whole[:512] = builder.sealed(whole[:512])
     before = spread_hive()
-    loaded, _ = hive.read(before)
-    stale = bytearray(before)
-    for name in (OVERRIDE + "\\0", "ControlSet001\\Services\\good\\Start"):
-        key, _, value = name.rpartition("\\")
-        at = _extent(loaded, key, value)
-        stale[at : at + 4] = b"\3\0\0\0"
-    primary, log = builder.dirty_with_log(bytes(stale), bytes(whole))
+    stale = poked(before, OVERRIDE, "0", 3)
+    stale = poked(stale, "ControlSet001\\Services\\good", "Start", 3)
+    primary, log = builder.dirty_with_log(stale, bytes(whole))
     (mount / SYSTEM).write_bytes(primary)
     (mount / f"{SYSTEM}.LOG1").write_bytes(log)
 
 
-def _extent(loaded: hive.Hive, key: str, name: str) -> int:
+def poked(image: bytes, key: str, name: str, number: int) -> bytes:
+    """A hive with one DWORD written over, and nothing else."""
+    loaded, _ = hive.read(image)
     found = loaded.find(key)
     value = found.value(name) if found else None
     assert value is not None
-    return value.extents[0][0]
+    at = value.extents[0][0]
+    return image[:at] + struct.pack("<I", number) + image[at + 4 :]
 
 
 def install(mount: Path) -> WindowsInstall:

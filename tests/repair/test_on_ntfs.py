@@ -91,18 +91,22 @@ def test_a_volume_without_room_is_refused(image: Path) -> None:
         assert not (volume.path / "RecoveryKit").exists()
 
 
-def test_a_volume_that_fills_up_meanwhile_is_rolled_back(image: Path) -> None:
+@pytest.mark.parametrize("when", ["0000.before", "0001.before"])
+def test_a_volume_that_fills_up_meanwhile_is_rolled_back(image: Path, when: str) -> None:
     """Another writer takes the room after it was checked: the real ENOSPC of ntfs-3g."""
     with ntfs.mounted(image) as volume:
         before = target.state(volume.path)
 
-        def fill(_: int, name: str, __: tuple[Any, ...]) -> None:
-            if name == "copy":  # the first before-image
+        def fill(_: int, name: str, arguments: tuple[Any, ...]) -> None:
+            if name in ("write", "copy") and when in str(arguments):
                 fill_up(volume.path / "full")
 
         with operations(fill, sync=True), pytest.raises(RecoveryKitError, match="No space"):
             apply(volume.path)
         (volume.path / "full").unlink()
+        assert target.state(volume.path) == before  # what was done is back without any room
+    # Mounted anew: ntfs-3g remembers a name it had no room for as one that exists.
+    with ntfs.mounted(image) as volume:
         for seen in transaction.history(volume.path):
             if seen.state != "undone":
                 undo.undo(volume.path)
@@ -116,7 +120,7 @@ def fill_up(path: Path) -> None:
             stream.flush()
 
 
-@pytest.mark.parametrize("at", range(6, 21))
+@pytest.mark.parametrize("at", range(6, 18))
 def test_killed_before_an_operation(at: int, image: Path) -> None:
     with ntfs.mounted(image) as volume:
         before = target.state(volume.path)

@@ -187,15 +187,32 @@ def _windows_ran(mount: Path) -> None:
 def _windows_was_cut(mount: Path) -> None:
     """It ran, and its last changes are in the log only."""
     whole = (mount / target.SYSTEM).read_bytes()
-    target.set_value(mount, "ControlSet001\\Services\\good", "Start", 3)
+    _dirty(mount, whole, target.poked(whole, "ControlSet001\\Services\\good", "Start", 3))
+
+
+def _windows_was_cut_and_the_hive_grew(mount: Path) -> None:
+    whole = (mount / target.SYSTEM).read_bytes()
+    _windows_ran(mount)
     changed = (mount / target.SYSTEM).read_bytes()
+    assert len(changed) > len(whole)
+    _dirty(mount, whole, changed)
+
+
+def _dirty(mount: Path, whole: bytes, changed: bytes) -> None:
     primary, log = builder.dirty_with_log(whole, changed)
     (mount / target.SYSTEM).write_bytes(primary)
     (mount / f"{target.SYSTEM}.LOG1").write_bytes(log)
 
 
-@pytest.mark.parametrize("since", [_windows_ran, _windows_was_cut])
-def test_any_cut_during_an_undo_by_value(tmp_path: Path, since: Scene) -> None:
+@pytest.mark.parametrize(
+    ("since", "how"),
+    [
+        (_windows_ran, "patch"),
+        (_windows_was_cut, "patch"),
+        (_windows_was_cut_and_the_hive_grew, "replace"),
+    ],
+)
+def test_any_cut_during_an_undo_by_value(tmp_path: Path, since: Scene, how: str) -> None:
     """The hive is not what we left, and what Windows wrote must stay."""
 
     def scene(mount: Path) -> None:
@@ -208,7 +225,7 @@ def test_any_cut_during_an_undo_by_value(tmp_path: Path, since: Scene) -> None:
     left = {name: (mount / name).read_bytes() for name in logs}
     with operations(lambda *_: None) as names:
         undo.undo(mount)
-    assert "patch" in names
+    assert how in names
     wanted = values(mount)
     assert wanted == {"acme": target.BOOT, "good": b"\3\0\0\0"}
     cuts = every_cut(list(names))
