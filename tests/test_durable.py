@@ -125,8 +125,12 @@ def test_a_patch_is_written_group_by_group(folder: Path, monkeypatch: pytest.Mon
         order.append(f"{at}")
         return write(descriptor, content[:2], at)  # as a full pipe or a signal would have it
 
+    def noted(descriptor: int) -> None:
+        order.append("sync")
+        sync(descriptor)
+
     monkeypatch.setattr(os, "pwrite", short)
-    monkeypatch.setattr(os, "fsync", lambda at: (order.append("sync"), sync(at)))
+    monkeypatch.setattr(os, "fsync", noted)
     (folder / "old").write_bytes(b"0123456789")
     durable.patch(folder / "old", [(4, b"abc"), (8, b"d")], [(0, b"e")])
     assert (folder / "old").read_bytes() == b"e123abc7d9"

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,32 @@ def test_apply_and_undo_keep_everything(image: Path) -> None:
         assert target.state(volume.path) == before
         for name in (target.SYSTEM, target.DRIVER):
             assert times(volume.path / name) == (ntfs.CREATED, ntfs.CREATED + 10**12)
+
+
+@pytest.mark.parametrize("attributes", [b"\0\0\0\x06", b"\0\0\0\x21"])
+def test_what_writing_in_place_would_change(image: Path, attributes: bytes) -> None:
+    """ntfs-3g sets the archive attribute of what it writes; and one name of two is not enough."""
+    with ntfs.mounted(image) as volume:
+        hive = volume.path / target.SYSTEM
+        other = volume.path / "Windows" / "a second name"
+        other.hardlink_to(hive)
+        ntfs_metadata.write(
+            hive, replace(ntfs_metadata.read(hive), attributes=attributes), times=True
+        )
+        before, number = target.state(volume.path), hive.stat().st_ino
+        kept = times(hive)
+        apply(volume.path)
+        after = target.state(volume.path)
+        assert after[target.SYSTEM][1:] == before[target.SYSTEM][1:]
+        assert times(hive)[0] == kept[0]
+        assert times(hive)[1] > kept[1]
+    with ntfs.mounted(image) as volume:
+        assert other.read_bytes() == hive.read_bytes()
+        undo.undo(volume.path)
+    with ntfs.mounted(image) as volume:
+        assert target.state(volume.path) == before
+        assert (hive.stat().st_ino, times(hive)) == (number, kept)
+        assert hive.samefile(other)
 
 
 def test_nobody_else_may_read_what_we_keep(image: Path) -> None:
@@ -151,6 +178,27 @@ def test_killed_in_the_middle_of_something(seed: int, image: Path) -> None:
             transaction.apply(installed, plan, now=target.NOW)
         thread.join()
     recovered(image, before)
+
+
+UNDO = ("append", "move", "name_short", "patch", "stamp", "move")
+
+
+@pytest.mark.parametrize("at", range(len(UNDO)))
+def test_killed_during_undo(at: int, image: Path) -> None:
+    with ntfs.mounted(image) as volume:
+        before, kept = target.state(volume.path), times(volume.path / target.SYSTEM)
+        apply(volume.path)
+
+        def kill(number: int, *_: object) -> None:
+            if number == at:
+                volume.kill()
+
+        with operations(kill, sync=True) as names, pytest.raises(RecoveryKitError):
+            undo.undo(volume.path)
+        assert names[-1] == UNDO[at]
+    recovered(image, before)
+    with ntfs.mounted(image) as volume:
+        assert times(volume.path / target.SYSTEM) == kept
 
 
 def recovered(image: Path, before: target.State) -> None:

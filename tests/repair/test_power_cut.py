@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from tests.repair import target
 from tests.repair.power import PowerCut, cut, operations, splits_a_sector, tears
 
 LATER = target.NOW + timedelta(days=1)
+Registry = Mapping[str, Mapping[str, hivex.Value]]
 Scene = Callable[[Path], None]
 # A clean hive and one that its log makes whole are patched; one that grows is replaced.
 SCENES = [
@@ -112,7 +113,7 @@ def test_any_cut_during_undo_can_be_undone(tmp_path: Path, scene: Scene) -> None
 
 
 @cache
-def registry_of(image: bytes, scratch: Path) -> dict[str, dict[str, hivex.Value]]:
+def registry_of(image: bytes, scratch: Path) -> Registry:
     """Every value as hivex reads it."""
     path = scratch / hashlib.sha256(image).hexdigest()
     path.write_bytes(image)
@@ -120,7 +121,7 @@ def registry_of(image: bytes, scratch: Path) -> dict[str, dict[str, hivex.Value]
 
 
 def repaired(
-    before: dict[str, dict[str, hivex.Value]],
+    before: Registry,
 ) -> dict[tuple[str, str], tuple[hivex.Value, hivex.Value]]:
     """The values the plan changes, as they were and as they will be."""
     off = (4, target.OFF.hex())
@@ -167,7 +168,7 @@ def test_every_cut_leaves_a_hive_that_loads(
 
 
 def without(
-    found: dict[str, dict[str, hivex.Value]], planned: dict[tuple[str, str], object]
+    found: Registry, planned: Mapping[tuple[str, str], object]
 ) -> dict[tuple[str, str], hivex.Value]:
     return {
         (key, name): value
