@@ -6,15 +6,18 @@ operation can leave behind is said at each one; `repair.undo` knows how to go on
 Measured and read in ntfs-3g 2022.10.3: renaming over an existing file is *not* atomic there (link
 the old one aside as `NAME.ntfs-3g-NNNNNNNNNN`, unlink it, link the new one, unlink the stage), nor
 is a plain rename (link, unlink). New files get a descriptor that lets everyone in. Hence: a file is
-created with the descriptor it shall have before it has content; nothing is ever written in place;
-and undo expects a missing target, two names of one file, and names left aside.
+created with the descriptor it shall have before it has content; an existing file whose size stays
+is patched in place, which touches no folder and none of its metadata (but the time of its last
+change, and on ntfs-3g the archive attribute); and undo expects a missing target, two names of one
+file, names left aside, and patches that were written in part.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from recoverykit.host import ntfs_metadata
@@ -23,6 +26,7 @@ from recoverykit.host.ntfs_metadata import Metadata
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TAIL = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_INSIDE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write(path: Path, content: bytes, security: bytes | None = None) -> None:
@@ -44,6 +48,25 @@ def append(path: Path, content: bytes) -> None:
     try:
         _write_all(descriptor, content)
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def patch(path: Path, *groups: Sequence[tuple[int, bytes]]) -> None:
+    """Write (offset, bytes) pieces over what a file holds there; each group is durable before the
+    next is begun. Refuses to make the file longer.
+
+    Cut: the groups before one, any of its sectors in any order, and none of those after it.
+    """
+    descriptor = os.open(path, _INSIDE)
+    try:
+        size = os.fstat(descriptor).st_size
+        if any(at + len(content) > size for group in groups for at, content in group):
+            raise OSError(errno.EINVAL, "a piece lies beyond the end of the file", str(path))
+        for group in groups:
+            for at, content in group:
+                _write_at(descriptor, content, at)
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -128,6 +151,13 @@ def _write_all(descriptor: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[os.write(descriptor, left) :]
+
+
+def _write_at(descriptor: int, content: bytes, at: int) -> None:
+    left = memoryview(content)
+    while left:
+        count = os.pwrite(descriptor, left, at)
+        left, at = left[count:], at + count
 
 
 def _sync_file(path: Path) -> None:

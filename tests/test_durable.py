@@ -28,6 +28,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 OLD, STAGE = ("old", b"old"), ("stage", b"new")
+PATCHED = [("old", b"OLd"), STAGE]
 Operation = Callable[[Path], object]
 
 
@@ -45,6 +46,7 @@ OPERATIONS: list[tuple[str, Operation, dict[str, bytes | None]]] = [
     ("write", lambda f: durable.write(f / "x", b"new"), dict([OLD, STAGE, ("x", b"new")])),
     ("copy", lambda f: durable.copy(f / "old", f / "x"), dict([OLD, STAGE, ("x", b"old")])),
     ("append", lambda f: durable.append(f / "old", b"er"), dict([("old", b"older"), STAGE])),
+    ("patch", lambda f: durable.patch(f / "old", [(1, b"L")], [(0, b"O")]), dict(PATCHED)),
     ("replace", _replace, {"old": b"new"}),
     ("move", _move, {"moved": b"old", "stage": b"new"}),
     ("remove", lambda f: durable.remove(f / "old"), dict([STAGE])),
@@ -100,6 +102,8 @@ def test_links_are_not_followed(folder: Path) -> None:
     (folder / "dangling").symlink_to(folder / "nowhere")
     with pytest.raises(OSError, match="symbolic links"):
         durable.append(folder / "link", b"x")
+    with pytest.raises(OSError, match="symbolic links"):
+        durable.patch(folder / "link", [(0, b"x")])
     with pytest.raises(OSError, match="exists"):
         durable.write(folder / "dangling", b"x")
     assert (folder / "old").read_bytes() == b"old"
@@ -111,6 +115,36 @@ def test_a_copy_tells_what_it_wrote(folder: Path) -> None:
     (folder / "big").write_bytes(big)
     assert durable.copy(folder / "big", folder / "copy") == hashlib.sha256(big).hexdigest()
     assert (folder / "copy").read_bytes() == big
+
+
+def test_a_patch_is_written_group_by_group(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    write, sync = os.pwrite, os.fsync
+
+    def short(descriptor: int, content: bytes, at: int) -> int:
+        order.append(f"{at}")
+        return write(descriptor, content[:2], at)  # as a full pipe or a signal would have it
+
+    def noted(descriptor: int) -> None:
+        order.append("sync")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    monkeypatch.setattr(os, "fsync", noted)
+    (folder / "old").write_bytes(b"0123456789")
+    durable.patch(folder / "old", [(4, b"abc"), (8, b"d")], [(0, b"e")])
+    assert (folder / "old").read_bytes() == b"e123abc7d9"
+    assert order == ["4", "6", "8", "sync", "0", "sync"]
+
+
+def test_a_patch_never_makes_a_file_longer_or_new(folder: Path) -> None:
+    before = contents(folder)
+    for at, content in ((0, b"long"), (3, b"x"), (99, b"x")):
+        with pytest.raises(OSError, match="beyond the end"):
+            durable.patch(folder / "old", [(0, b"x")], [(at, content)])
+    with pytest.raises(FileNotFoundError):
+        durable.patch(folder / "new", [(0, b"x")])
+    assert contents(folder) == before
 
 
 def test_stamp_keeps_the_time_where_it_is_asked_to(folder: Path) -> None:

@@ -21,9 +21,14 @@ _LOGS = (".log", ".log1", ".log2")
 
 def load(path: Path) -> tuple[Hive, Recovery]:
     """A hive, made whole from its logs. Raises FormatError if they cannot; OSError."""
+    return recovered(path, path.read_bytes())
+
+
+def recovered(path: Path, standing: bytes) -> tuple[Hive, Recovery]:
+    """The same where the file's bytes were read already."""
     wanted = [path.name.casefold() + suffix for suffix in _LOGS]
     logs = [beside for beside in sorted(path.parent.iterdir()) if beside.name.casefold() in wanted]
-    return hive.read(path.read_bytes(), [(log.name, log.read_bytes()) for log in logs])
+    return hive.read(standing, [(log.name, log.read_bytes()) for log in logs])
 
 
 def changed(recovery: Recovery, values: Iterable[SetValue], when: datetime) -> bytes:

@@ -4,10 +4,10 @@ Each line carries a `chain`: the sha256 of the chain before it and of its own ca
 line at the end is an entry that never happened, and whoever goes on writing starts a line of his
 own after it; a line that is whole but breaks the chain was altered, and the journal is refused.
 
-Beside it: `NNNN.before` (copies of what was changed), `quarantine/` (files moved away, under their
-names), `plan.json`, `report.json`. The journal of a transaction that was taken back is renamed to
-`journal.undone`, last of all. Paths in a journal are relative to the volume; one that would lead
-out of it, or through a link, refuses the journal.
+Beside it: `NNNN.before` (a copy of what was changed, or the sectors that were patched, before and
+after), `quarantine/` (files moved away, under their names), `plan.json`, `report.json`. The journal
+of a transaction that was taken back is renamed to `journal.undone`, last of all. Paths in a journal
+are relative to the volume; one that would lead out of it, or through a link, refuses the journal.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Intent:
     image: str  # "0000.before"
     metadata: Metadata
     moved_to: str = ""  # "" for a replaced file
-    values: tuple[SetValue, ...] = ()  # what the replacement changed, where it is a hive
+    values: tuple[SetValue, ...] = ()  # what the change changed, where it is a hive
+    patch: str = ""  # sha256 of an image of patched sectors; "": it is a copy of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +307,10 @@ def _intent(fields: Mapping[str, Any]) -> Intent:
         Metadata(**kept, modified=int(fields["metadata"]["modified"])),
         str(fields["moved_to"]),
         values,
+        str(fields["patch"]),
     )
     _require(_HASH.fullmatch(intent.before) and _HASH.fullmatch(intent.after))
+    _require(not intent.patch or _HASH.fullmatch(intent.patch))
     _require(_IMAGE.fullmatch(intent.image))
     return intent
 
@@ -322,6 +325,7 @@ def describe(intent: Intent) -> dict[str, object]:
         "after": intent.after,
         "image": intent.image,
         "moved_to": intent.moved_to,
+        "patch": intent.patch,
         "metadata": {
             "security": _hex(kept.security),
             "attributes": _hex(kept.attributes),

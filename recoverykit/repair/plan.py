@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import hive_patch
 from recoverykit.formats.hive import REG_DWORD, Hive, Key
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, SECTOR, BaseBlock
 from recoverykit.model import (
     Action,
     Evidence,
@@ -66,7 +68,7 @@ def make(
         values += found
     if not values:
         return _refusal(suspect, "its service is disabled already.")
-    return _plan(install, suspect, services, values)
+    return _plan(install, suspect, services, values, hive)
 
 
 def _refusal(suspect: Suspect, reason: str) -> Refusal:
@@ -118,6 +120,7 @@ def _plan(
     suspect: Suspect,
     services: Sequence[Service],
     values: Sequence[SetValue],
+    loaded: Hive,
 ) -> Plan:
     hive = file_state(install.mount, install.system_hive)
     states = [hive, *(file_state(install.mount, path) for path in logs(install))]
@@ -133,8 +136,7 @@ def _plan(
             moved = state.size
         else:
             reason += " Its file stays where it is: it has other hard links."
-    # A before-image and a stage now, and the same again for an undo after Windows has run.
-    space = 4 * hive.size + 2 * moved + MARGIN
+    space = _room(install, hive, states[1:4], loaded) + 2 * moved + MARGIN
     return Plan(
         root=install.root,
         driver=suspect.driver,
@@ -144,6 +146,24 @@ def _plan(
         preconditions=tuple(states),
         space_needed=space,
     )
+
+
+def _room(
+    install: WindowsInstall, hive: FileState, beside: Sequence[FileState], loaded: Hive
+) -> int:
+    """Bytes for changing the hive, and again for undoing that by value after Windows has run.
+
+    Patched in place, only the sectors that differ are kept, before and after: a few of a clean
+    hive, those of its logs of a dirty one. Else it takes a before-image and a stage.
+    """
+    with (install.mount / install.system_hive).open("rb") as stream:
+        head = stream.read(SECTOR)
+    size = max(hive.size, BASE_BLOCK_SIZE + loaded.base.bins_size)
+    if not hive_patch.fits(head, hive.size, size):
+        return 4 * hive.size
+    if BaseBlock.parse(head).clean:
+        return 0  # within the margin
+    return 4 * min(hive.size, sum(log.size for log in beside))
 
 
 def _reason(suspect: Suspect, services: Sequence[Service]) -> str:

@@ -1,17 +1,20 @@
 """Take a transaction back: committed, abandoned, or an undo that was itself interrupted.
 
-Never a blind copy back. A replaced file gets its before-image only if it still is what we left
-(its hash is in the journal). If Windows has run since, a hive is undone value by value, each only
-where the value still is ours. A moved file goes back only where nothing else stands. All of this is
-decided before anything is changed: one conflict, and the whole undo is refused with what it found.
+Never a blind copy back. A patched hive gets its old sectors, and a replaced one its before-image,
+only if it still is what we left: its hash is in the journal, or (a patch that was cut) each byte we
+meant to change is the old or the new one and all others are as before. If Windows has run since, a
+hive is undone value by value, each only where the value still is ours. A moved file goes back only
+where nothing else stands. All of this is decided before anything is changed: one conflict, and the
+whole undo is refused with what it found.
 
 Newest change first, so that every state in between is one the repair itself passed through: a
 driver's file is back before its service is enabled. For the same reason undo stops at the first
 failure instead of trying the rest. Restoring twice is harmless, so undo may be interrupted and
 called again; the journal is closed last.
 
-What a cut leaves behind in the middle of an operation (see `durable`) is mended on the way: a
-missing target comes back from the newest before-image, stages and names ntfs-3g left are removed.
+What a cut leaves behind in the middle of an operation (see `durable`) is mended on the way: a hive
+that was patched in part gets its old sectors, a target that vanished while it was replaced comes
+back from the newest before-image, stages and names ntfs-3g left are removed.
 """
 
 from __future__ import annotations
@@ -31,12 +34,14 @@ from recoverykit.errors import (
     RollbackError,
     TargetRefusedError,
 )
+from recoverykit.formats import hive_patch
+from recoverykit.formats.hive_patch import Piece
 from recoverykit.host import lock, ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
 from recoverykit.model import TransactionInfo
 from recoverykit.repair import hives, journal
-from recoverykit.repair.actions import put, sha256, stage
-from recoverykit.repair.journal import Intent, Journal, describe, locate, stands
+from recoverykit.repair.actions import dress, edited, put, rewrite, stage
+from recoverykit.repair.journal import Intent, Journal, locate, stands
 from recoverykit.repair.plan import file_state
 
 _ASIDE = re.compile(r"\.ntfs-3g-\d{10}")  # what ntfs-3g calls the old file while it renames
@@ -116,7 +121,7 @@ def _conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
     elif intent.moved_to:
         yield from _moved_conflicts(transaction, intent)
     else:
-        yield from _replaced_conflicts(transaction, intent, target)
+        yield from _hive_conflicts(transaction, intent, target)
 
 
 def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
@@ -133,21 +138,23 @@ def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
         yield f"neither {intent.moved_to} nor its copy is intact any more"
 
 
-def _replaced_conflicts(transaction: Journal, intent: Intent, target: Path) -> Iterator[str]:
+def _hive_conflicts(transaction: Journal, intent: Intent, target: Path) -> Iterator[str]:
     if _only_listed(target, stage(transaction, target)):
         yield _damaged_index(intent)
         return
     standing = file_state(transaction.mount, intent.target).sha256
+    newest = _newest(transaction, intent)
     if standing == intent.before:
         return
     if not standing:
-        newest = _newest(transaction, intent)
-        if _image(transaction, newest) is None:
+        if newest.patch:
+            yield f"{intent.target} is missing, and it was not this repair that removed it"
+        elif _image(transaction, newest) is None:
             yield f"{intent.target} is missing, and the copy {newest.image} is not intact any more"
     elif standing == intent.after:
         if _image(transaction, intent) is None:
             yield f"the copy {intent.image} of {intent.target} is not intact any more"
-    else:
+    elif not any(_half_written(transaction, one, target) for one in (intent, newest)):
         yield from _value_conflicts(intent, target)
 
 
@@ -221,15 +228,24 @@ def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
         _put_image(transaction, newest, target)
     _clear_aside(transaction, target)
     standing = file_state(transaction.mount, intent.target).sha256
-    if standing == intent.after:
+    if standing == intent.before:
+        _finish(target, intent.metadata)
+    elif intent.patch and _half_written(transaction, intent, target):
+        _patch_back(transaction, intent, target)
+        _finish(target, intent.metadata)
+    elif not intent.patch and standing == intent.after:
         _put_image(transaction, intent, target)
-    elif standing != intent.before:
+        _finish(target, intent.metadata)
+    else:
+        if standing != newest.after and _half_written(transaction, newest, target):
+            _patch_back(transaction, newest, target)  # an undo by value that was cut
         _undo_values(transaction, intent, target)
-        intent = newest
-    _finish(target, intent.metadata)
+        _finish(target, newest.metadata, times=False)
 
 
 def _put_image(transaction: Journal, intent: Intent, target: Path) -> None:
+    if intent.patch:
+        raise RecoveryKitError(f"{target} is missing, and there is no copy of it")
     staged = stage(transaction, target)
     security = intent.metadata.security
     if durable.copy(transaction.folder / intent.image, staged, security) != intent.before:
@@ -237,36 +253,26 @@ def _put_image(transaction: Journal, intent: Intent, target: Path) -> None:
     put(transaction, target, intent.metadata, times=True)
 
 
+def _patch_back(transaction: Journal, intent: Intent, target: Path) -> None:
+    durable.patch(target, *hive_patch.backward(_pieces(transaction, intent)))
+
+
 def _undo_values(transaction: Journal, intent: Intent, target: Path) -> None:
     """Windows, or another repair, has written the hive since: take back our values only."""
-    loaded, recovery = hives.load(target)
+    standing = target.read_bytes()
+    loaded, recovery = hives.recovered(target, standing)
     ours = [value for value in intent.values if hives.current(loaded, value) == value.after]
     if not ours:
         return
     content = hives.changed(recovery, hives.inverse(ours), datetime.now(UTC))
-    number = transaction.read().next_number
-    image = transaction.folder / f"{number:04}.before"
-    _clear(image)  # of an undo that was cut before it could say so
-    again = Intent(
-        number=number,
-        target=intent.target,
-        before=durable.copy(target, image, PRIVATE_FILE),
-        after=sha256(content),
-        image=image.name,
-        metadata=ntfs_metadata.read(target),
-        values=hives.inverse(ours),
-    )
-    transaction.append("undo-intent", **describe(again))
-    durable.write(stage(transaction, target), content, again.metadata.security)
-    put(transaction, target, again.metadata, times=False)
-    transaction.append("done", number=number)
+    change = edited(intent.target, standing, content, hives.inverse(ours))
+    rewrite(transaction, "undo-intent", change, content)
 
 
-def _finish(target: Path, wanted: Metadata) -> None:
-    """What a rename does not bring along, or a cut kept from being set."""
+def _finish(target: Path, wanted: Metadata, *, times: bool = True) -> None:
+    """What a rename does not bring along, what writing changed, or a cut kept from being set."""
+    dress(target, wanted, times=times)
     now = ntfs_metadata.read(target)
-    if (now.security, now.attributes) != (wanted.security, wanted.attributes):
-        durable.stamp(target, wanted, times=True)
     if wanted.short_name is not None and now.short_name != wanted.short_name:
         with suppress(FileExistsError):  # taken since, by a file that is not ours to rename
             durable.name_short(target, wanted.short_name)
@@ -285,7 +291,19 @@ def _newest(transaction: Journal, intent: Intent) -> Intent:
 def _image(transaction: Journal, intent: Intent) -> Path | None:
     """The before-image, if it still is what the journal says."""
     state = file_state(transaction.mount, f"{transaction.relative}/{intent.image}")
-    return transaction.folder / intent.image if state.sha256 == intent.before else None
+    wanted = intent.patch or intent.before
+    return transaction.folder / intent.image if state.sha256 == wanted else None
+
+
+def _half_written(transaction: Journal, intent: Intent, target: Path) -> bool:
+    """Whether a file is what patching it leaves, wholly or in part. False if that is not known."""
+    if not intent.patch or _image(transaction, intent) is None:
+        return False
+    return hive_patch.restores(target.read_bytes(), _pieces(transaction, intent), intent.before)
+
+
+def _pieces(transaction: Journal, intent: Intent) -> tuple[Piece, ...]:
+    return hive_patch.unpack((transaction.folder / intent.image).read_bytes())
 
 
 def _kept(transaction: Journal, intent: Intent) -> Path | None:

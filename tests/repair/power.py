@@ -1,13 +1,15 @@
 """Cut the power, or break the disk, at any durable operation.
 
 What an operation can leave when it is cut is modelled on ntfs-3g (see `recoverykit.durable`): files
-that are empty or shorter, a renaming that stopped between its links and unlinks.
+that are empty or shorter, a renaming that stopped between its links and unlinks, any of the sectors
+of a patch.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ OPERATIONS = (
     "write",
     "copy",
     "append",
+    "patch",
     "replace",
     "move",
     "remove",
@@ -29,6 +32,8 @@ OPERATIONS = (
     "stamp",
     "name_short",
 )
+SECTOR = 512
+SUBSETS, SPLITS = 32, 12  # how many states of a cut patch are tried: whole sectors, torn sectors
 ASIDE = ".ntfs-3g-0000000001"
 
 
@@ -73,6 +78,55 @@ def _folder(path: Path, *_: object) -> list[Callable[[], object]]:
     return _prefixes([path.mkdir])
 
 
+def _patched(path: Path, *groups: Sequence[tuple[int, bytes]]) -> list[Callable[[], object]]:
+    """Every subset of a group's sectors on top of the groups before it; then torn sectors.
+
+    Where a group has too many sectors for that, its beginnings and a sample. Padded, so that the
+    number of a state tells which kind it is (`splits_a_sector`).
+    """
+    rng = random.Random(20240719)
+    whole: list[list[tuple[int, bytes]]] = []
+    split: list[list[tuple[int, bytes]]] = []
+    earlier: list[tuple[int, bytes]] = []
+    for group in groups:
+        sectors = [one for at, content in group for one in _sectors(at, content)]
+        chosen = [sectors[:count] for count in range(1, len(sectors) + 1)]
+        chosen += [sectors[count:] for count in range(1, len(sectors))]
+        chosen += [rng.sample(sectors, rng.randrange(1, len(sectors) + 1)) for _ in range(6)]
+        whole += [[*earlier, *subset] for subset in chosen]
+        for count, (at, content) in enumerate(sectors):
+            split.append([*earlier, *sectors[:count], (at, content[: SECTOR // 2])])
+            rest = (at + SECTOR // 2, content[SECTOR // 2 :])
+            split.append([*earlier, *sectors[:count], rest])
+        earlier += sectors
+    states = [*_padded(whole, SUBSETS, rng), *_padded(split, SPLITS, rng)]
+    return [partial(_overwrite, path, writes) for writes in states]
+
+
+def _sectors(at: int, content: bytes) -> list[tuple[int, bytes]]:
+    return [(at + i, content[i : i + SECTOR]) for i in range(0, len(content), SECTOR)]
+
+
+def _padded(
+    states: list[list[tuple[int, bytes]]], size: int, rng: random.Random
+) -> list[list[tuple[int, bytes]]]:
+    if len(states) > size:
+        states = [states[i] for i in sorted(rng.sample(range(len(states)), size))]
+    return [*states, *([[]] * (size - len(states)))]
+
+
+def _overwrite(path: Path, writes: list[tuple[int, bytes]]) -> None:
+    with path.open("r+b") as stream:
+        for at, content in writes:
+            stream.seek(at)
+            stream.write(content)
+
+
+def splits_a_sector(name: str, tear: int | None) -> bool:
+    """Whether a state holds a sector half written: disks do not do that, undo mends it anyway."""
+    return name == "patch" and tear is not None and tear >= SUBSETS
+
+
 def _prefixes(steps: list[Callable[[], object]]) -> list[Callable[[], object]]:
     return [partial(_take, steps[:count]) for count in range(1, len(steps) + 1)]
 
@@ -86,6 +140,7 @@ _TORN: dict[str, Callable[..., list[Callable[[], object]]]] = {
     "write": _shortened,
     "copy": _shortened_copy,
     "append": _appended,
+    "patch": _patched,
     "replace": _replaced,
     "move": _moved,
     "make_folder": _folder,
@@ -131,9 +186,8 @@ def cut(at: int, tear: int | None) -> Callable[[int, str, tuple[Any, ...]], None
 
 def tears(name: str) -> int:
     """How many torn states an operation can leave at most."""
-    return {"write": 3, "copy": 3, "append": 4, "replace": 4, "move": 1, "make_folder": 1}.get(
-        name, 0
-    )
+    most = {"write": 3, "copy": 3, "append": 4, "replace": 4, "move": 1, "make_folder": 1}
+    return SUBSETS + SPLITS if name == "patch" else most.get(name, 0)
 
 
 def failing(at: int, code: int, *, once: bool) -> Callable[[int, str, tuple[Any, ...]], None]:

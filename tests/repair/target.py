@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from recoverykit.formats import hive
 from recoverykit.host import ntfs_metadata
 from recoverykit.model import (
     Evidence,
@@ -26,6 +28,7 @@ from recoverykit.model import (
 )
 from recoverykit.repair import hives
 from recoverykit.repair import plan as planning
+from tests.builders import hive as builder
 from tests.builders import registry
 from tests.independent import registry as hivex
 
@@ -66,6 +69,51 @@ def build(mount: Path) -> None:
         path = mount / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+@cache
+def spread_hive() -> bytes:
+    """The same services pages apart, so that a log can hold the pages of some of them only."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "SYSTEM"
+        filler = {"data": bytes(range(256)) * 20}
+        changes = [
+            registry.change("Select", {"Current": 1}),
+            registry.change(SERVICE, {"Start": 0, "Type": 1, "ErrorControl": 3}),
+            registry.change("ControlSet001\\Services\\filler", filler),
+            registry.change(OVERRIDE, {"0": 0, "1": 4}),
+            registry.change("ControlSet001\\Services\\more", filler),
+            registry.change("ControlSet001\\Services\\good", {"Start": 0, "Type": 1}),
+        ]
+        registry.write(path, changes, NOW)
+        return path.read_bytes()
+
+
+def soil(mount: Path, *, grow: bool = False) -> None:
+    """Make the hive dirty: made whole from its log it is `spread_hive`, in which Windows had just
+    disabled no service (they were 3 before), perhaps with one more bin than the file has."""
+    whole = bytearray(spread_hive())
+    if grow:
+        size = len(whole) - 4096
+        whole += struct.pack("<4sII20xi", b"hbin", size, 4096, 4064).ljust(4096, b"\0")
+        struct.pack_into("<I", whole, 40, size + 4096)
+        whole[:512] = builder.sealed(whole[:512])
+    before = spread_hive()
+    stale = poked(before, OVERRIDE, "0", 3)
+    stale = poked(stale, "ControlSet001\\Services\\good", "Start", 3)
+    primary, log = builder.dirty_with_log(stale, bytes(whole))
+    (mount / SYSTEM).write_bytes(primary)
+    (mount / f"{SYSTEM}.LOG1").write_bytes(log)
+
+
+def poked(image: bytes, key: str, name: str, number: int) -> bytes:
+    """A hive with one DWORD written over, and nothing else."""
+    loaded, _ = hive.read(image)
+    found = loaded.find(key)
+    value = found.value(name) if found else None
+    assert value is not None
+    at = value.extents[0][0]
+    return image[:at] + struct.pack("<I", number) + image[at + 4 :]
 
 
 def install(mount: Path) -> WindowsInstall:

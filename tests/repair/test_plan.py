@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,37 @@ def test_a_driver_is_disabled_before_its_file_is_moved(mount: Path) -> None:
         "SYSTEM.LOG2": True,
         "acme filter.sys": True,
     }
-    assert plan.space_needed > 4 * len(target.system_hive())
+
+
+def _header_is_damaged(mount: Path) -> None:
+    target.soil(mount)
+    hive = bytearray((mount / target.SYSTEM).read_bytes())
+    hive[508] ^= 1
+    (mount / target.SYSTEM).write_bytes(hive)
+
+
+@pytest.mark.parametrize(
+    ("scene", "copies"),
+    [
+        pytest.param(lambda _: None, 0, id="clean: a few sectors, within the margin"),
+        pytest.param(target.soil, 4, id="dirty: at most what its logs hold"),
+        pytest.param(partial(target.soil, grow=True), 4, id="grows: whole copies"),
+        pytest.param(_header_is_damaged, 4, id="header damaged: whole copies"),
+    ],
+)
+def test_the_room_that_is_needed(mount: Path, scene: Callable[[Path], None], copies: int) -> None:
+    scene(mount)
+    hive, driver = ((mount / name).stat().st_size for name in (target.SYSTEM, target.DRIVER))
+    needed = target.plan(mount).space_needed
+    assert needed == planning.MARGIN + 2 * driver + copies * hive
+
+
+def test_small_logs_need_little_room(mount: Path) -> None:
+    target.soil(mount)
+    log = mount / f"{target.SYSTEM}.LOG1"
+    log.write_bytes(log.read_bytes().rstrip(b"\0").ljust(10240, b"\0"))
+    driver = (mount / target.DRIVER).stat().st_size
+    assert target.plan(mount).space_needed == planning.MARGIN + 2 * driver + 4 * 10240
 
 
 def test_every_service_that_loads_the_file_is_disabled(mount: Path) -> None:

@@ -129,6 +129,19 @@ def _nothing_kept(mount: Path) -> None:
             path.unlink()
 
 
+def _hive_vanished(mount: Path) -> None:
+    (mount / target.SYSTEM).unlink()
+
+
+def _one_more_byte(mount: Path) -> None:
+    """Half of the patch is undone, and a byte that is none of ours is another one."""
+    hive = bytearray((mount / target.SYSTEM).read_bytes())
+    hive[:4096] = target.system_hive()[:4096]
+    hive[-1] ^= 1
+    hive[508] ^= 1  # nor is it a hive any more
+    (mount / target.SYSTEM).write_bytes(hive)
+
+
 def _copy_is_damaged(mount: Path) -> None:
     for path in (mount / "RecoveryKit").rglob("0000.before"):
         path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -143,6 +156,8 @@ def _copy_is_damaged(mount: Path) -> None:
         pytest.param(_another_driver, "another file stands at .*acme filter.sys", id="new driver"),
         pytest.param(_no_folder, "the folder of .*acme filter.sys is gone", id="no folder"),
         pytest.param(_nothing_kept, "nor its copy is intact", id="quarantine and copy gone"),
+        pytest.param(_hive_vanished, "SYSTEM is missing", id="hive missing"),
+        pytest.param(_one_more_byte, "cannot be read", id="not what a cut leaves"),
         pytest.param(_copy_is_damaged, "0000.before .* is not intact", id="copy damaged"),
     ],
 )
@@ -171,23 +186,55 @@ def _reinstalled(mount: Path) -> None:
     (mount / target.DRIVER).write_bytes(b"MZ acme" * 1000)
 
 
-def _hive_vanished(mount: Path) -> None:
-    (mount / target.SYSTEM).unlink()
-
-
 @pytest.mark.parametrize(
     "meanwhile",
     [
         pytest.param(_emptied, id="a virus scanner emptied the quarantine"),
         pytest.param(_damaged, id="the quarantined file is damaged"),
         pytest.param(_reinstalled, id="the same file was installed again"),
-        pytest.param(_hive_vanished, id="the hive is missing"),
     ],
 )
 def test_what_can_be_restored_is(mount: Path, meanwhile: Callable[[Path], None]) -> None:
     before = target.state(mount)
     apply(mount)
     meanwhile(mount)
+    undo.undo(mount)
+    assert target.state(mount) == before
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_hive_that_was_replaced_and_is_missing(mount: Path, *, damaged: bool) -> None:
+    """One that grew was staged and renamed, which has a moment without any: its copy is whole."""
+    target.soil(mount, grow=True)
+    before = target.state(mount)
+    info = apply(mount)
+    assert (mount / target.SYSTEM).stat().st_size > before_size(mount, info)
+    (mount / target.SYSTEM).unlink()
+    if damaged:
+        _copy_is_damaged(mount)
+        with pytest.raises(TargetRefusedError, match=r"missing.* 0000\.before is not intact"):
+            undo.undo(mount)
+        return
+    undo.undo(mount)
+    assert target.state(mount) == before
+
+
+def before_size(mount: Path, info: TransactionInfo) -> int:
+    return (mount / info.folder / "0000.before").stat().st_size
+
+
+@pytest.mark.parametrize("scene", [None, target.soil], ids=["clean", "dirty"])
+def test_a_torn_patch_of_a_committed_repair_is_taken_back(
+    mount: Path, scene: Callable[[Path], None] | None
+) -> None:
+    """A disk that said it had written what it had not: old and new sectors are mixed."""
+    if scene is not None:
+        scene(mount)
+    before, old = target.state(mount), (mount / target.SYSTEM).read_bytes()
+    apply(mount)
+    new = (mount / target.SYSTEM).read_bytes()
+    middle = len(new) // 2
+    (mount / target.SYSTEM).write_bytes(old[:100] + new[100:middle] + old[middle:])
     undo.undo(mount)
     assert target.state(mount) == before
 
@@ -224,6 +271,8 @@ def rewrite(mount: Path, **fields: Any) -> None:
         ({"moved_to": "RecoveryKit/../Windows/x"}, "does not stay on the volume"),
         ({"image": "../../0000.before"}, None),
         ({"before": "x"}, None),
+        ({"patch": "x"}, None),
+        ({"patch": None}, None),
         ({"number": 7}, None),
         ({"values": "x"}, None),
         ({"metadata": {}}, None),
@@ -269,6 +318,10 @@ def test_the_names_ntfs_leaves_aside_go_only_if_they_are_ours(mount: Path) -> No
 def test_before_images_outlive_undo(mount: Path) -> None:
     info = apply(mount)
     undo.undo(mount)
-    image = mount / info.folder / "0000.before"
-    said = hashlib.sha256(target.system_hive()).hexdigest()
-    assert hashlib.sha256(image.read_bytes()).hexdigest() == said
+    folder = mount / info.folder
+    entries = [json.loads(line) for line in (folder / "journal.undone").read_text().splitlines()]
+    intents = [entry for entry in entries if entry["event"] == "intent"]
+    assert [entry["image"] for entry in intents] == ["0000.before", "0001.before"]
+    for entry in intents:
+        image = (folder / entry["image"]).read_bytes()
+        assert hashlib.sha256(image).hexdigest() == (entry["patch"] or entry["before"])
