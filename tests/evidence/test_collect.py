@@ -32,7 +32,8 @@ from recoverykit.model import (
     Volume,
     WindowsInstall,
 )
-from tests.builders import events, evtx, faults, history, registry, windows
+from tests.builders import events as builders
+from tests.builders import evtx, faults, history, registry, windows
 from tests.conftest import real
 from tests.evidence.conftest import installed
 from tests.independent import registry as independent
@@ -233,7 +234,7 @@ def came_up(machine: windows.Windows, *log: evtx.Event) -> list[datetime]:
 
 def noise(start: datetime, minutes: range) -> list[evtx.Event]:
     return [
-        events.service_state(start + timedelta(minutes=n), "Spooler", "running") for n in minutes
+        builders.service_state(start + timedelta(minutes=n), "Spooler", "running") for n in minutes
     ]
 
 

@@ -56,8 +56,8 @@ def test_only_what_is_wanted_but_every_time() -> None:
 
 
 def test_newest_chunk_first_and_offsets_point_at_records() -> None:
-    events = [events.log_started(WHEN + timedelta(minutes=n)) for n in range(900)]
-    log = build.build(events)
+    started = [events.log_started(WHEN + timedelta(minutes=n)) for n in range(900)]
+    log = build.build(started)
     stream = io.BytesIO(log)
     listed = evtx.chunks(stream)
     assert len(listed) > 2
@@ -177,8 +177,8 @@ def hostile(good: bytes, rounds: int, seed: int) -> None:
 
 
 def test_hostile_built_log_fails_in_one_way_only() -> None:
-    events = [events.kernel_started(WHEN), events.power_lost(WHEN, 0xD1, (1, 2, 3, 4))] * 8
-    hostile(build.build(events), 1000, 20240719)
+    crash = [events.kernel_started(WHEN), events.power_lost(WHEN, 0xD1, (1, 2, 3, 4))]
+    hostile(build.build(crash * 8), 1000, 20240719)
 
 
 @pytest.mark.parametrize("sample", real("evtx/win7_System_bugcheck.evtx"))
