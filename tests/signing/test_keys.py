@@ -226,7 +226,7 @@ def test_an_unreadable_key(key_folder: Path) -> None:
         (Path(folder) / "keys").chmod(0o755)
         (Path(folder) / "keys/signing.crt").chmod(0o644)
         (Path(folder) / "keys/signing.key").chmod(0)
-        with not_root(), refused(KeyFileError, "signing.key.*cannot be read: Permission denied"):
+        with not_root(), refused(KeyFileError, "cannot be read: Permission denied"):
             keys.load(Path(folder) / "keys")
 
 
