@@ -147,6 +147,9 @@ def _unattended(screen: Screen, options: pipeline.Options, mode: Mode) -> int:
     if mode is Mode.DIAGNOSE:
         _keep(screen, found, options)
         return found.exit_code
+    for taken_back in pipeline.take_back_interrupted(None, found, options):
+        screen.say(console.overview(taken_back))
+        found = pipeline.diagnose(None, options)
     done = pipeline.carry_out(found, options)
     screen.say("RK-DONE")
     screen.say(console.overview(done))

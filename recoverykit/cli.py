@@ -130,20 +130,20 @@ def history(target: Target = None, as_json: Json = False) -> None:
     _finish(pipeline.history(target, _options()), as_json=as_json)
 
 
-def _version(*, show: bool) -> None:
-    if show:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"recoverykit {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def callback(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    version: Annotated[  # noqa: ARG001 - its own callback has dealt with it
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
     ] = False,
 ) -> None:
     """Global options."""
-    _version(show=version)
 
 
 def _options(

@@ -128,6 +128,20 @@ def undo(
     return _report("undo", (_undo(entry, info, options),), seen.gaps, seen.notes)
 
 
+def take_back_interrupted(
+    target: Path | None, found: Report, options: Options = DEFAULT
+) -> tuple[Report, ...]:
+    """Undo what `diagnose` found half done, one report each; nothing was left: nothing is done.
+
+    A repair that lost its power in the middle blocks the next one until this has been done.
+    """
+    return tuple(
+        undo(target, entry.transaction, options)
+        for entry in found.installations
+        if entry.transaction and entry.outcome is None
+    )
+
+
 # --- looking ------------------------------------------------------------------------------
 
 
@@ -157,10 +171,11 @@ def _visit(
 
 
 def _can_be_read(volume: Volume) -> bool:
-    assembled = volume.disk is None or not volume.disk.member_of
+    if volume.disk is None:
+        return True  # a folder: whoever mounted it can read it
     # The EFI system partition holds boot files, never a Windows.
-    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT)
-    return assembled and readable and volume.type not in _ESP
+    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT) and volume.type not in _ESP
+    return readable and not volume.disk.member_of
 
 
 def _visit_volume(
