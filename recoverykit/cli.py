@@ -138,7 +138,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def callback(
-    version: Annotated[  # noqa: ARG001 - its own callback has dealt with it
+    version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
     ] = False,
