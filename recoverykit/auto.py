@@ -20,6 +20,7 @@ from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import consoles, medium_device, reports
 from recoverykit.model import LogPolicy, Outcome, Report, TransactionInfo
+from recoverykit.visit import Options
 
 
 class Mode(StrEnum):
@@ -70,7 +71,7 @@ def _session(screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium
     return Ended(_unattended(screen, options, mode))
 
 
-def _keep(screen: Screen, found: Report, options: pipeline.Options) -> None:
+def _keep(screen: Screen, found: Report, options: Options) -> None:
     """A copy for whoever carries the stick; a medium without room for it is normal."""
     if not found.installations:
         return
@@ -101,12 +102,12 @@ def _mode(cmdline: Mapping[str, str], screen: Screen) -> Mode:
 
 def _options(
     screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium | None, mode: Mode
-) -> pipeline.Options:
+) -> Options:
     default = LogPolicy.ASK if mode is Mode.ASK else LogPolicy.REPLAY
     policy = default
     with suppress(ValueError):
         policy = LogPolicy(cmdline.get("rk.ntfs_log", default))
-    return pipeline.Options(
+    return Options(
         unattended=mode is not Mode.ASK,
         dry_run=mode is Mode.DIAGNOSE,
         ntfs_log=policy,
@@ -140,7 +141,7 @@ def _check_medium(
 # --- nobody watches -----------------------------------------------------------------------
 
 
-def _unattended(screen: Screen, options: pipeline.Options, mode: Mode) -> int:
+def _unattended(screen: Screen, options: Options, mode: Mode) -> int:
     found = pipeline.diagnose(None, options)
     screen.say("RK-REPORT")
     screen.say(console.overview(found))
@@ -160,7 +161,7 @@ def _unattended(screen: Screen, options: pipeline.Options, mode: Mode) -> int:
 # --- the technician -----------------------------------------------------------------------
 
 
-def _technician(screen: Screen, options: pipeline.Options) -> Ended:
+def _technician(screen: Screen, options: Options) -> Ended:
     found = pipeline.diagnose(None, options)
     screen.say("RK-REPORT")
     screen.say(console.overview(found))
@@ -181,7 +182,7 @@ def _technician(screen: Screen, options: pipeline.Options) -> Ended:
             screen.say(console.overview(found))
 
 
-def _carried_out(screen: Screen, found: Report, options: pipeline.Options) -> Report:
+def _carried_out(screen: Screen, found: Report, options: Options) -> Report:
     done = pipeline.carry_out(found, options)
     screen.say(console.overview(done))
     _keep(screen, done, options)
@@ -190,12 +191,12 @@ def _carried_out(screen: Screen, found: Report, options: pipeline.Options) -> Re
     return done
 
 
-def _undoable(options: pipeline.Options) -> tuple[TransactionInfo, ...]:
+def _undoable(options: Options) -> tuple[TransactionInfo, ...]:
     entries = pipeline.history(None, replace(options, say=lambda _: None)).installations
     return tuple(info for entry in entries for info in entry.history if info.state != "undone")
 
 
-def _undone(undoable: tuple[TransactionInfo, ...], options: pipeline.Options) -> Report:
+def _undone(undoable: tuple[TransactionInfo, ...], options: Options) -> Report:
     return pipeline.undo(None, max(info.id for info in undoable), options)
 
 

@@ -15,6 +15,7 @@ from recoverykit import __version__, pipeline, report
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.model import LogPolicy, Report
+from recoverykit.visit import Options
 
 EPILOG = """
 TARGET is a disk (/dev/sda), a partition, a raw disk image, or the folder where a Windows
@@ -153,9 +154,9 @@ def _options(
     ntfs_log: Policy = Policy.ASK,
     as_json: bool = False,
     plan: str = "",
-) -> pipeline.Options:
+) -> Options:
     watched = sys.stdin.isatty() and not as_json
-    return pipeline.Options(
+    return Options(
         dry_run=dry_run,
         ntfs_log=LogPolicy(ntfs_log.value),
         expected_digest=plan,

@@ -30,6 +30,7 @@ class Gap:
 
     source: Source
     reason: str
+    closed: bool = False  # a whole volume stayed shut: there may be a Windows behind it
 
 
 # --- disks and volumes --------------------------------------------------------------------

@@ -6,17 +6,14 @@ shown, and only then is a volume opened for writing, after its state was looked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from recoverykit import installs, report
-from recoverykit.boot import check as boot_check
-from recoverykit.diagnosis import verdict
 from recoverykit.errors import (
-    FormatError,
     NoCulpritError,
     RecoveryKitError,
     RollbackError,
@@ -24,86 +21,56 @@ from recoverykit.errors import (
     UnverifiedError,
     UsageError,
 )
-from recoverykit.evidence import collect
-from recoverykit.host import disks, mounts, ntfs
+from recoverykit.host import mounts, ntfs
 from recoverykit.model import (
-    Diagnosis,
-    Evidence,
-    FileSystem,
-    Gap,
     InstallReport,
-    Kind,
     LogPolicy,
     NtfsState,
     Outcome,
     Plan,
     QuarantineFile,
-    Refusal,
     Report,
-    Source,
-    Survey,
-    Suspect,
     TransactionInfo,
-    Verdict,
     Volume,
     WindowsInstall,
 )
-from recoverykit.repair import plan as planning
 from recoverykit.repair import transaction
 from recoverykit.repair import undo as undoing
-
-Say = Callable[[str], None]
-Ask = Callable[[str], bool]
-Look = Callable[[WindowsInstall, NtfsState | None], InstallReport]
-
-
-def _silent(_: str) -> None:
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a caller wants of a verb, beside its target."""
-
-    unattended: bool = False  # nobody watches: internal disks only, no questions
-    dry_run: bool = False
-    ntfs_log: LogPolicy = LogPolicy.ASK
-    exclude: frozenset[str] = frozenset()  # devices of the medium we run from
-    expected_digest: str = ""  # apply only a plan with this digest (exported before)
-    say: Say = field(default=_silent)  # progress, one short line each
-    ask: Ask | None = None  # yes or no; None: nobody to ask
-
-
-DEFAULT = Options()
-
-_ESP = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")  # UEFI specification, sections 5.2, 5.3
-
-# When several things went wrong, the worst tells the exit code: a disk that differs unplanned
-# first, a machine where simply nothing was found last.
-_SEVERITY = (30, 4, 1, 20, 2, 10, 5, 6, 3, 0)
-
+from recoverykit.visit import (
+    DEFAULT,
+    Options,
+    check_boot,
+    examine,
+    list_history,
+    name_only,
+    ntfs_state,
+    sentence,
+    summarise,
+    survey,
+    visit,
+)
 
 # --- the verbs ----------------------------------------------------------------------------
 
 
 def find(target: Path | None, options: Options = DEFAULT) -> Report:
     """Name every Windows installation on the target. Changes nothing."""
-    return _report("find", *_visit(_survey(target, options), _name, options))
+    return summarise("find", *visit(survey(target, options), name_only, options))
 
 
 def diagnose(target: Path | None, options: Options = DEFAULT) -> Report:
     """Say what keeps each installation from starting, and what a repair would do."""
-    return _report("diagnose", *_visit(_survey(target, options), _examine, options))
+    return summarise("diagnose", *visit(survey(target, options), examine, options))
 
 
 def check(target: Path | None, options: Options = DEFAULT) -> Report:
     """Walk the loader's job offline, line by line."""
-    return _report("check", *_visit(_survey(target, options), _check, options))
+    return summarise("check", *visit(survey(target, options), check_boot, options))
 
 
 def history(target: Path | None, options: Options = DEFAULT) -> Report:
     """List the transactions of earlier repairs."""
-    return _report("history", *_visit(_survey(target, options), _history, options))
+    return summarise("history", *visit(survey(target, options), list_history, options))
 
 
 def repair(target: Path | None, options: Options = DEFAULT) -> Report:
@@ -114,7 +81,7 @@ def repair(target: Path | None, options: Options = DEFAULT) -> Report:
 def carry_out(found: Report, options: Options) -> Report:
     """Act on what `diagnose` reported: the plans a person has seen, and no others."""
     entries = tuple(_act(entry, options) for entry in found.installations)
-    return _report("repair", entries, found.gaps, found.notes)
+    return summarise("repair", entries, found.gaps, found.notes)
 
 
 def undo(
@@ -125,7 +92,7 @@ def undo(
     if not seen.installations:
         return replace(seen, verb="undo")
     entry, info = _choose(seen.installations, transaction_id)
-    return _report("undo", (_undo(entry, info, options),), seen.gaps, seen.notes)
+    return summarise("undo", (_undo(entry, info, options),), seen.gaps, seen.notes)
 
 
 def take_back_interrupted(
@@ -140,158 +107,6 @@ def take_back_interrupted(
         for entry in found.installations
         if entry.transaction and entry.outcome is None
     )
-
-
-# --- looking ------------------------------------------------------------------------------
-
-
-def _survey(target: Path | None, options: Options) -> Survey:
-    options.say("Looking for disks and volumes")
-    return disks.survey(target, exclude=options.exclude)
-
-
-def _visit(
-    survey: Survey, look: Look, options: Options
-) -> tuple[tuple[InstallReport, ...], tuple[Gap, ...], tuple[str, ...]]:
-    entries: list[InstallReport] = []
-    gaps = list(survey.gaps)
-    for volume in survey.volumes:
-        if not _can_be_read(volume):
-            if volume.refusal:
-                gaps.append(Gap(Source(volume.name), volume.refusal))
-            continue
-        try:
-            seen, missed = _visit_volume(volume, look, options)
-        except RecoveryKitError as exc:
-            gaps.append(Gap(Source(volume.name), _sentence(exc)))
-            continue
-        entries += seen
-        gaps += missed
-    return tuple(entries), tuple(gaps), ()
-
-
-def _can_be_read(volume: Volume) -> bool:
-    if volume.disk is None:
-        return True  # a folder: whoever mounted it can read it
-    # The EFI system partition holds boot files, never a Windows.
-    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT) and volume.type not in _ESP
-    return readable and not volume.disk.member_of
-
-
-def _visit_volume(
-    volume: Volume, look: Look, options: Options
-) -> tuple[list[InstallReport], list[Gap]]:
-    options.say(f"Reading {volume.name}")
-    with mounts.opened(volume) as mount:
-        found, gaps = installs.find(volume, mount)
-        state = _state(volume) if found else None
-        entries = [_guarded(look, install, state, options) for install in found]
-    notes = _state_notes(state) if state else ()
-    return [replace(entry, notes=(*entry.notes, *notes)) for entry in entries], gaps
-
-
-def _guarded(
-    look: Look, install: WindowsInstall, state: NtfsState | None, options: Options
-) -> InstallReport:
-    """One broken installation must not hide the others."""
-    options.say(f"Examining {report.describe(install)}")
-    try:
-        return look(install, state)
-    except RecoveryKitError as exc:
-        return InstallReport(install, error=_sentence(exc), exit_code=exc.exit_code)
-
-
-def _state(volume: Volume) -> NtfsState | None:
-    """None for what has no such state, or where others look after it: FAT, a mounted folder."""
-    if volume.filesystem is not FileSystem.NTFS or volume.disk is None:
-        return None
-    return ntfs.state(volume)
-
-
-def _state_notes(state: NtfsState) -> tuple[str, ...]:
-    notes = []
-    if state.hibernated:
-        notes.append(
-            "Windows is hibernated on this volume (or Fast Startup is on): it can be read, "
-            "but a repair will be refused until Windows was shut down fully."
-        )
-    if state.log_unclean:
-        notes.append(
-            "The volume's journal ($LogFile) holds changes of the crash that were not replayed: "
-            "what is shown may be a moment old. A repair replays it first."
-        )
-    if state.dirty:
-        notes.append("The volume is marked dirty: Windows will run chkdsk at its next start.")
-    return tuple(notes)
-
-
-def _name(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
-    return InstallReport(install)
-
-
-def _examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
-    """Evidence, verdict, and the plan or the refusals that follow from it.
-
-    An unclean journal is evidence, too: a boot began and did not end.
-    """
-    evidence = (*collect(install), *((state,) if state else ()))
-    diagnosis = verdict.judge(install, evidence)
-    entry = InstallReport(install, diagnosis=diagnosis, exit_code=_diagnosis_code(diagnosis))
-    left = transaction.abandoned(install.mount)
-    if left is not None:
-        note = (
-            f"An earlier repair ({left.id}) was interrupted. Take it back first: "
-            f"recoverykit undo --transaction {left.id}"
-        )
-        return replace(entry, notes=(note,), transaction=left.id)
-    return _planned(replace(entry, notes=_standing(install)), evidence)
-
-
-def _standing(install: WindowsInstall) -> tuple[str, ...]:
-    """Our own earlier repairs: without them, what is seen now cannot be understood."""
-    return tuple(
-        f"An earlier repair stands: {info.summary} (transaction {info.id})."
-        for info in transaction.history(install.mount)
-        if info.state == "committed"
-    )
-
-
-def _planned(entry: InstallReport, evidence: Sequence[Evidence]) -> InstallReport:
-    if entry.diagnosis is None:
-        return entry
-    culprits = [item for item in entry.diagnosis.suspects if item.verdict is Verdict.CULPRIT]
-    if len(culprits) != 1:
-        return entry
-    made = _plan(entry.install, culprits[0], evidence)
-    if isinstance(made, Refusal):
-        return replace(entry, refusals=(made,))
-    return replace(entry, plan=made, plan_digest=planning.digest(made))
-
-
-def _plan(
-    install: WindowsInstall, suspect: Suspect, evidence: Sequence[Evidence]
-) -> Plan | Refusal:
-    hive, _ = installs.read_hive(install, install.system_hive)
-    return planning.make(install, suspect, evidence, hive)
-
-
-def _diagnosis_code(diagnosis: Diagnosis) -> int:
-    if diagnosis.kind is Kind.HIVE:
-        return FormatError.exit_code
-    if diagnosis.kind is Kind.UNKNOWN:
-        return NoCulpritError.exit_code
-    proven = any(item.verdict is Verdict.CULPRIT for item in diagnosis.suspects)
-    return 0 if proven or diagnosis.kind is Kind.HEALTHY else NoCulpritError.exit_code
-
-
-def _check(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
-    lines = boot_check.check(install, collect(install))
-    failed = any(line.ok is False for line in lines)
-    return InstallReport(install, checks=lines, exit_code=6 if failed else 0)
-
-
-def _history(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
-    return InstallReport(install, history=transaction.history(install.mount))
 
 
 # --- acting -------------------------------------------------------------------------------
@@ -313,7 +128,7 @@ def _act(entry: InstallReport, options: Options) -> InstallReport:
     try:
         return _apply(entry, options)
     except RecoveryKitError as exc:
-        return replace(entry, outcome=_outcome(exc), error=_sentence(exc), exit_code=exc.exit_code)
+        return replace(entry, outcome=_outcome(exc), error=sentence(exc), exit_code=exc.exit_code)
 
 
 def _reason_not_to(entry: InstallReport, options: Options) -> str:
@@ -352,7 +167,7 @@ def _apply(entry: InstallReport, options: Options) -> InstallReport:
         if fresh.plan is None:
             raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
         options.say(f"Repairing {report.describe(install)}")
-        written = report.to_json(_report("repair", (fresh,))).encode()
+        written = report.to_json(summarise("repair", (fresh,))).encode()
         # Refuses by itself when a file is no longer what the plan saw.
         info = transaction.apply(install, fresh.plan, now=datetime.now(UTC), report=written)
     options.say("Reading the result from the disk")
@@ -376,7 +191,7 @@ def _still_planned(
     Hashes of files may differ then, never what would be done to which of them.
     """
     options.say("Looking again at what the replayed journal brought back")
-    fresh = _examine(install, before)
+    fresh = examine(install, before)
     if shown.plan is None or fresh.plan is None or _deeds(fresh.plan) != _deeds(shown.plan):
         raise TargetRefusedError(
             f"{install.root} is no longer what the plan saw; beside the replay of its journal "
@@ -423,7 +238,7 @@ def _writable(volume: Volume, options: Options) -> Iterator[_Opened]:
         policy = LogPolicy.REFUSE
     options.say(f"Making sure that {volume.name} may be written to")
     with mounts.write_check(volume):
-        before = _state(volume)
+        before = ntfs_state(volume)
         done = ntfs.make_ready(volume, policy=policy, ask=options.ask)
     options.say(f"Opening {volume.name} for writing")
     with mounts.opened(volume, writable=True) as mount:
@@ -473,7 +288,7 @@ def _undo(entry: InstallReport, info: TransactionInfo, options: Options) -> Inst
         with _writable(entry.install.volume, options) as opened:
             undone = undoing.undo(opened.mount, info.id)
     except RecoveryKitError as exc:
-        return replace(entry, outcome=_outcome(exc), error=_sentence(exc), exit_code=exc.exit_code)
+        return replace(entry, outcome=_outcome(exc), error=sentence(exc), exit_code=exc.exit_code)
     return replace(
         entry,
         outcome=Outcome.UNDONE,
@@ -482,24 +297,3 @@ def _undo(entry: InstallReport, info: TransactionInfo, options: Options) -> Inst
         history=(),
         exit_code=0,
     )
-
-
-# --- reports ------------------------------------------------------------------------------
-
-
-def _report(
-    verb: str,
-    entries: tuple[InstallReport, ...],
-    gaps: tuple[Gap, ...] = (),
-    notes: tuple[str, ...] = (),
-) -> Report:
-    codes = [entry.exit_code for entry in entries]
-    if not entries:
-        # Something is there but closed to us, or there is nothing: two different answers.
-        codes = [TargetRefusedError.exit_code if gaps else NoCulpritError.exit_code]
-    worst = min(codes, key=lambda code: _SEVERITY.index(code) if code in _SEVERITY else 0)
-    return Report(verb, entries, gaps, worst, notes)
-
-
-def _sentence(exc: RecoveryKitError) -> str:
-    return f"{exc} ({exc.hint})" if exc.hint else str(exc)

@@ -18,7 +18,7 @@ import pytest
 
 from recoverykit import __version__, pipeline
 from recoverykit.model import Kind, Outcome
-from recoverykit.pipeline import Options
+from recoverykit.visit import Options
 from tests.builders import faults, windows
 from tests.conftest import REPOSITORY, need
 
@@ -206,3 +206,12 @@ def test_version_needs_no_command() -> None:
     argv = [sys.executable, "-m", "recoverykit", "--version"]
     done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"recoverykit {__version__}\n")
+
+
+def test_a_blank_disk_holds_no_windows(tmp_path: Path) -> None:
+    image = tmp_path / "blank.img"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    code, found = cli("diagnose", image)
+    assert (code, found["installations"]) == (3, [])
+    assert "partition table" in found["gaps"][0]["reason"]

@@ -1,0 +1,240 @@
+"""Look at every installation of a target, read-only: what stands behind find, diagnose and check.
+
+Volumes are opened read-only, one after the other; what cannot be opened becomes a Gap of the
+report, and one broken installation does not hide the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from recoverykit import installs, report
+from recoverykit.boot import check as boot_check
+from recoverykit.diagnosis import verdict
+from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, TargetRefusedError
+from recoverykit.evidence import collect
+from recoverykit.host import disks, mounts, ntfs
+from recoverykit.model import (
+    Diagnosis,
+    Evidence,
+    FileSystem,
+    Gap,
+    InstallReport,
+    Kind,
+    LogPolicy,
+    NtfsState,
+    Plan,
+    Refusal,
+    Report,
+    Source,
+    Survey,
+    Suspect,
+    Verdict,
+    Volume,
+    WindowsInstall,
+)
+from recoverykit.repair import plan as planning
+from recoverykit.repair import transaction
+
+Say = Callable[[str], None]
+Ask = Callable[[str], bool]
+Look = Callable[[WindowsInstall, NtfsState | None], InstallReport]
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller wants of a verb, beside its target."""
+
+    unattended: bool = False  # nobody watches: internal disks only, no questions
+    dry_run: bool = False
+    ntfs_log: LogPolicy = LogPolicy.ASK
+    exclude: frozenset[str] = frozenset()  # devices of the medium we run from
+    expected_digest: str = ""  # apply only a plan with this digest (exported before)
+    say: Say = field(default=_silent)  # progress, one short line each
+    ask: Ask | None = None  # yes or no; None: nobody to ask
+
+
+DEFAULT = Options()
+
+_ESP = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")  # UEFI specification, sections 5.2, 5.3
+
+
+def survey(target: Path | None, options: Options) -> Survey:
+    options.say("Looking for disks and volumes")
+    return disks.survey(target, exclude=options.exclude)
+
+
+def visit(
+    survey: Survey, look: Look, options: Options
+) -> tuple[tuple[InstallReport, ...], tuple[Gap, ...], tuple[str, ...]]:
+    entries: list[InstallReport] = []
+    gaps = list(survey.gaps)
+    for volume in survey.volumes:
+        if not _can_be_read(volume):
+            if volume.refusal:
+                gaps.append(Gap(Source(volume.name), volume.refusal, closed=True))
+            continue
+        try:
+            seen, missed = _visit_volume(volume, look, options)
+        except RecoveryKitError as exc:
+            gaps.append(Gap(Source(volume.name), sentence(exc), closed=True))
+            continue
+        entries += seen
+        gaps += missed
+    return tuple(entries), tuple(gaps), ()
+
+
+def _can_be_read(volume: Volume) -> bool:
+    if volume.disk is None:
+        return True  # a folder: whoever mounted it can read it
+    # The EFI system partition holds boot files, never a Windows.
+    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT) and volume.type not in _ESP
+    return readable and not volume.disk.member_of
+
+
+def _visit_volume(
+    volume: Volume, look: Look, options: Options
+) -> tuple[list[InstallReport], list[Gap]]:
+    options.say(f"Reading {volume.name}")
+    with mounts.opened(volume) as mount:
+        found, gaps = installs.find(volume, mount)
+        state = ntfs_state(volume) if found else None
+        entries = [_guarded(look, install, state, options) for install in found]
+    notes = _state_notes(state) if state else ()
+    return [replace(entry, notes=(*entry.notes, *notes)) for entry in entries], gaps
+
+
+def _guarded(
+    look: Look, install: WindowsInstall, state: NtfsState | None, options: Options
+) -> InstallReport:
+    """One broken installation must not hide the others."""
+    options.say(f"Examining {report.describe(install)}")
+    try:
+        return look(install, state)
+    except RecoveryKitError as exc:
+        return InstallReport(install, error=sentence(exc), exit_code=exc.exit_code)
+
+
+def ntfs_state(volume: Volume) -> NtfsState | None:
+    """None for what has no such state, or where others look after it: FAT, a mounted folder."""
+    if volume.filesystem is not FileSystem.NTFS or volume.disk is None:
+        return None
+    return ntfs.state(volume)
+
+
+def _state_notes(state: NtfsState) -> tuple[str, ...]:
+    notes = []
+    if state.hibernated:
+        notes.append(
+            "Windows is hibernated on this volume (or Fast Startup is on): it can be read, "
+            "but a repair will be refused until Windows was shut down fully."
+        )
+    if state.log_unclean:
+        notes.append(
+            "The volume's journal ($LogFile) holds changes of the crash that were not replayed: "
+            "what is shown may be a moment old. A repair replays it first."
+        )
+    if state.dirty:
+        notes.append("The volume is marked dirty: Windows will run chkdsk at its next start.")
+    return tuple(notes)
+
+
+def name_only(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
+    return InstallReport(install)
+
+
+def examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
+    """Evidence, verdict, and the plan or the refusals that follow from it.
+
+    An unclean journal is evidence, too: a boot began and did not end.
+    """
+    evidence = (*collect(install), *((state,) if state else ()))
+    diagnosis = verdict.judge(install, evidence)
+    entry = InstallReport(install, diagnosis=diagnosis, exit_code=_diagnosis_code(diagnosis))
+    left = transaction.abandoned(install.mount)
+    if left is not None:
+        note = (
+            f"An earlier repair ({left.id}) was interrupted. Take it back first: "
+            f"recoverykit undo --transaction {left.id}"
+        )
+        return replace(entry, notes=(note,), transaction=left.id)
+    return _planned(replace(entry, notes=_standing(install)), evidence)
+
+
+def _standing(install: WindowsInstall) -> tuple[str, ...]:
+    """Our own earlier repairs: without them, what is seen now cannot be understood."""
+    return tuple(
+        f"An earlier repair stands: {info.summary} (transaction {info.id})."
+        for info in transaction.history(install.mount)
+        if info.state == "committed"
+    )
+
+
+def _planned(entry: InstallReport, evidence: Sequence[Evidence]) -> InstallReport:
+    if entry.diagnosis is None:
+        return entry
+    culprits = [item for item in entry.diagnosis.suspects if item.verdict is Verdict.CULPRIT]
+    if len(culprits) != 1:
+        return entry
+    made = _plan(entry.install, culprits[0], evidence)
+    if isinstance(made, Refusal):
+        return replace(entry, refusals=(made,))
+    return replace(entry, plan=made, plan_digest=planning.digest(made))
+
+
+def _plan(
+    install: WindowsInstall, suspect: Suspect, evidence: Sequence[Evidence]
+) -> Plan | Refusal:
+    hive, _ = installs.read_hive(install, install.system_hive)
+    return planning.make(install, suspect, evidence, hive)
+
+
+def _diagnosis_code(diagnosis: Diagnosis) -> int:
+    if diagnosis.kind is Kind.HIVE:
+        return FormatError.exit_code
+    if diagnosis.kind is Kind.UNKNOWN:
+        return NoCulpritError.exit_code
+    proven = any(item.verdict is Verdict.CULPRIT for item in diagnosis.suspects)
+    return 0 if proven or diagnosis.kind is Kind.HEALTHY else NoCulpritError.exit_code
+
+
+def check_boot(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
+    lines = boot_check.check(install, collect(install))
+    failed = any(line.ok is False for line in lines)
+    return InstallReport(install, checks=lines, exit_code=6 if failed else 0)
+
+
+def list_history(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
+    return InstallReport(install, history=transaction.history(install.mount))
+
+
+# --- reports ------------------------------------------------------------------------------
+
+# When several things went wrong, the worst tells the exit code: a disk that differs unplanned
+# first, a machine where simply nothing was found last.
+_SEVERITY = (30, 4, 1, 20, 2, 10, 5, 6, 3, 0)
+
+
+def summarise(
+    verb: str,
+    entries: tuple[InstallReport, ...],
+    gaps: tuple[Gap, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Report:
+    codes = [entry.exit_code for entry in entries]
+    if not entries:
+        # Something is there but closed to us, or there is nothing: two different answers.
+        closed = any(gap.closed for gap in gaps)
+        codes = [TargetRefusedError.exit_code if closed else NoCulpritError.exit_code]
+    worst = min(codes, key=lambda code: _SEVERITY.index(code) if code in _SEVERITY else 0)
+    return Report(verb, entries, gaps, worst, notes)
+
+
+def sentence(exc: RecoveryKitError) -> str:
+    return f"{exc} ({exc.hint})" if exc.hint else str(exc)
