@@ -6,6 +6,7 @@ everything was written, and refuses a second mount. Source: losetup(8).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from recoverykit.errors import TargetRefusedError
 from recoverykit.host import process
 from recoverykit.host.image import is_read_only
 from recoverykit.model import Volume
+
+_SYS = Path("/sys/block")
+_CLOSING = 10.0  # seconds others may take to let go of a device
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def device(volume: Volume, *, writable: bool = False) -> Iterator[Path]:
     try:
         yield loop
     finally:
-        _detach(loop)
+        _detach(loop, volume.path.resolve())
 
 
 def refuse_read_only(volume: Volume) -> None:
@@ -54,10 +58,23 @@ def _attach(volume: Volume, *, writable: bool) -> Path:
     return Path(done.stdout.strip())
 
 
-def _detach(loop: Path) -> None:
+def _detach(loop: Path, image: Path) -> None:
     done = process.run(["losetup", "--detach", loop])
     if done.returncode:
         raise TargetRefusedError(
             f"{loop} could not be detached: {done.complaint}.",
             hint=f"close what uses it, then: losetup -d {loop}",
         )
+    # While somebody else looks at the device (another losetup, a disk prober), the kernel puts the
+    # detaching off to their last close and says nothing.
+    deadline = time.monotonic() + _CLOSING
+    while _backing(loop) == str(image) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _backing(loop: Path) -> str:
+    """The file behind a loop device, "" when it is free."""
+    try:
+        return (_SYS / loop.name / "loop/backing_file").read_text().rstrip("\n")
+    except OSError:
+        return ""
