@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 @cache
 def volume(mib: int = 8, cluster: int = 4096, serial_seed: int = 0) -> bytes:
-    """The bytes of an empty volume. mkntfs invents a serial for each `serial_seed`."""
+    """The bytes of an empty volume, with a serial number of its own for each `serial_seed`."""
     with TemporaryDirectory() as folder:
         image = Path(folder) / f"{serial_seed}.img"
         image.write_bytes(b"")
@@ -25,7 +25,17 @@ def volume(mib: int = 8, cluster: int = 4096, serial_seed: int = 0) -> bytes:
             file.truncate(mib * MIB)
         command = ["mkntfs", "-Q", "-F", "-q", "-c", str(cluster), str(image)]
         subprocess.run(command, check=True, capture_output=True)
-        return image.read_bytes()
+        return _with_serial(image.read_bytes(), serial_seed)
+
+
+def _with_serial(volume: bytes, seed: int) -> bytes:
+    """mkntfs takes the serial number from the clock: two volumes of one second would be twins."""
+    made = bytearray(volume)
+    serial = (0x27CD_1EFA_2117_0000 + seed).to_bytes(8, "little")
+    for sector in (0, len(made) - 512):  # the boot sector and its copy at the end
+        assert made[sector + 3 : sector + 7] == b"NTFS"
+        made[sector + 0x48 : sector + 0x50] = serial
+    return bytes(made)
 
 
 def set_dirty(image: bytearray) -> None:
