@@ -20,7 +20,6 @@ from recoverykit.model import (
     Finding,
     Gap,
     InstallReport,
-    Kind,
     Outcome,
     Plan,
     QuarantineFile,
@@ -349,12 +348,3 @@ def _gaps_text(gaps: Iterable[Gap]) -> list[str]:
 def is_actionable(entry: InstallReport) -> bool:
     """Whether a person can say yes to something here."""
     return entry.plan is not None and bool(entry.diagnosis) and entry.outcome is None
-
-
-def headline(entry: InstallReport) -> str:
-    """One line for the technician: what stops this Windows."""
-    if entry.diagnosis is None:
-        return entry.error or "not diagnosed"
-    if entry.diagnosis.kind is Kind.HEALTHY:
-        return "nothing found that keeps it from starting"
-    return entry.diagnosis.summary
