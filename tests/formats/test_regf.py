@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from recoverykit.errors import FormatError
-from recoverykit.formats.regf import BaseBlock, bins, checksum, is_hive
+from recoverykit.formats.regf import BaseBlock, bins, checksum
 from tests.builders.hive import build, dword, sealed
-from tests.formats.hives import hive_bytes, samples
+from tests.formats.hives import hive_bytes
 
 SMALL = build({"a": dword(1)}, name="\\SystemRoot\\System32\\Config\\SOFTWARE")
 
@@ -64,21 +64,6 @@ def test_the_two_reserved_checksums_are_replaced() -> None:
 def test_what_is_no_base_block_is_refused(data: bytes, problem: str) -> None:
     with pytest.raises(FormatError, match=problem):
         BaseBlock.parse(data)
-
-
-def test_only_primary_files_are_hives() -> None:
-    assert is_hive(SMALL[:32])
-    assert not is_hive(header(at_28=6)[:32])  # a log
-    assert not is_hive(SMALL[:31])
-    assert not is_hive(b"MZ" * 16)
-
-
-def test_every_real_hive_is_recognised() -> None:
-    names = samples()
-    if not names:
-        pytest.skip("no real hives here")
-    refused = [name for name in names if not is_hive(hive_bytes(name)[:32])]
-    assert refused == ["ezreg_NotAHive"]
 
 
 def test_bins_follow_each_other() -> None:
