@@ -25,74 +25,93 @@ VK = struct.Struct("<i2sHIIIH2x")  # size, "vk", length of name, data size, data
 _LIST = struct.Struct("<i2sH")  # size, signature, number of elements
 _SIZE = struct.Struct("<i")
 _OFFSET = struct.Struct("<I")
+_FEW = 16  # elements of a list: what is not worth charging
+_LISTS = tuple(struct.Struct(f"<i{count}I") for count in range(_FEW + 1))  # size, offsets
 
 COMPRESSED = 0x0020  # flag of a key: its name is Latin-1, not UTF-16
+PREDEFINED = 0x0040  # flag of a key: it has no values, their number is a handle
 VALUE_COMPRESSED = 0x0001
 INLINE = 0x8000_0000  # flag in a value's data size: the data lies in the offset field itself
 SEGMENT = 16344  # the most that one cell of a big-data record holds
 LONGEST_NAME = 512  # bytes, of a key: 256 characters
+MAX_DEPTH = 512  # levels of keys: what Windows allows
 _SMALL = 1024  # bytes: what is not worth charging
 Damaged = list[FormatError] | None  # collects what cannot be read; None: the first one is raised
 NkFields = tuple[int, bytes, int, int, int, int, int, int, int, int, int, int, int]
 VkFields = tuple[int, bytes, int, int, int, int, int]
 
 
+class _Pages(dict[int, int]):
+    """Page number -> file offset where the bin around that page ends, or 0 where there is none.
+
+    A page that was not asked for yet is looked up by itself, so that the fast paths need no more
+    than `pages[position >> 12]`.
+    """
+
+    __slots__ = ("_end", "_image")
+
+    def __init__(self, image: Image, end: int) -> None:
+        self._image = image
+        self._end = end
+
+    def __missing__(self, wanted: int) -> int:
+        """Find the bin backwards from the page; remember all pages passed."""
+        if not BASE_BLOCK_SIZE <= wanted << 12 < self._end:
+            return 0
+        page, passed, limit = wanted, [], 0
+        while page > 0:
+            passed.append(page)
+            if self._image[page << 12 : (page << 12) + 4] == b"hbin":
+                size = bin_size(self._image, page << 12, self._end)
+                if size:
+                    limit = (page << 12) + size
+                    break
+            page -= 1
+            if page in self:
+                limit = self[page]
+                break
+        for number in passed:
+            self[number] = limit if number << 12 < limit else 0
+        return self[wanted]
+
+
 class Cells:
     """Checked access to the cells of one hive image."""
 
-    __slots__ = ("_charged", "_pages", "_spent", "end", "image", "minor")
+    __slots__ = ("_charged", "_spent", "end", "image", "minor", "pages")
 
     def __init__(self, image: Image, bins_size: int, minor: int) -> None:
         self.image = image
         self.end = BASE_BLOCK_SIZE + bins_size  # file offset
         self.minor = minor
-        self._pages: dict[int, int] = {}  # page number -> file offset where its bin ends; 0: none
+        self.pages = _Pages(image, self.end)
         self._charged: set[tuple[str, int]] = set()
         self._spent = 0
 
     def charge(self, what: str, offset: int, amount: int) -> None:
-        """Count the bytes that `what` of the cell at `offset` claims, once for each cell."""
+        """Count the bytes that `what` of the cell at `offset` claims, once for each cell.
+
+        What is refused is not counted: one damaged size does not use up the others' budget.
+        """
         if (what, offset) in self._charged:
             return
-        self._charged.add((what, offset))
-        self._spent += amount
-        if self._spent > self.end - BASE_BLOCK_SIZE:
+        if self._spent + amount > self.end - BASE_BLOCK_SIZE:
             problem = "claims bytes that belong to other cells"
             raise FormatError(what, BASE_BLOCK_SIZE + offset, problem)
+        self._charged.add((what, offset))
+        self._spent += amount
 
     def locate(self, offset: int, least: int, what: str) -> tuple[int, int]:
         """(file offset of the cell, file offset of its end). It has `least` bytes or more."""
         position = BASE_BLOCK_SIZE + offset
-        limit = self._pages.get(position >> 12)
-        if limit is None:
-            limit = self._bin_end(position)
-        if not limit or position & 7 or position + 4 > limit:
+        limit = self.pages[position >> 12]
+        if not limit or position & 7:
             raise FormatError(what, position, "not inside a sound hive bin")
         size = -_SIZE.unpack_from(self.image, position)[0]
         if size < least or position + size > limit:
             problem = "not an allocated cell" if size <= 0 else "its size is wrong"
             raise FormatError(what, position, problem)
         return position, position + size
-
-    def _bin_end(self, position: int) -> int:
-        """Find the bin around a file offset backwards from its page; remember all pages passed."""
-        if not BASE_BLOCK_SIZE <= position < self.end:
-            return 0
-        page, passed, limit = position >> 12, [], 0
-        while page > 0:
-            passed.append(page)
-            if self.image[page << 12 : (page << 12) + 4] == b"hbin":
-                size = bin_size(self.image, page << 12, self.end)
-                if size:
-                    limit = (page << 12) + size
-                    break
-            page -= 1
-            if page in self._pages:
-                limit = self._pages[page]
-                break
-        for number in passed:
-            self._pages[number] = limit if number << 12 < limit else 0
-        return self._pages[position >> 12]
 
     def nk(self, offset: int) -> NkFields:
         """The fields of a key node."""
@@ -119,10 +138,10 @@ class Cells:
 
     def nks(self, offsets: tuple[int, ...], damaged: Damaged) -> Iterator[tuple[int, NkFields]]:
         """(offset, fields) of each key node."""
-        image, pages, unpack = self.image, self._pages, NK.unpack_from
+        image, pages, unpack = self.image, self.pages, NK.unpack_from
         for offset in offsets:
             position = BASE_BLOCK_SIZE + offset
-            room = pages.get(position >> 12, 0) - position
+            room = pages[position >> 12] - position
             if room >= NK.size and not position & 7:
                 fields: NkFields = unpack(image, position)
                 size, length = -fields[0], fields[11]
@@ -144,10 +163,10 @@ class Cells:
         self, offsets: tuple[int, ...], damaged: Damaged
     ) -> Iterator[tuple[int, VkFields, str]]:
         """(offset, fields, name) of each value."""
-        image, pages, unpack = self.image, self._pages, VK.unpack_from
+        image, pages, unpack = self.image, self.pages, VK.unpack_from
         for offset in offsets:
             position = BASE_BLOCK_SIZE + offset
-            room = pages.get(position >> 12, 0) - position
+            room = pages[position >> 12] - position
             if room >= VK.size and not position & 7:
                 fields: VkFields = unpack(image, position)
                 length = fields[2]
@@ -185,10 +204,50 @@ class Cells:
 
     def offsets(self, offset: int, count: int, what: str, owner: int) -> tuple[int, ...]:
         """A plain list of `count` offsets, of values or of segments; `owner`: who points to it."""
-        if count > 16:
+        if count <= _FEW:  # the usual case, in line
+            position = BASE_BLOCK_SIZE + offset
+            room = self.pages[position >> 12] - position
+            if room >= 4 + 4 * count and not position & 7:
+                words = _LISTS[count].unpack_from(self.image, position)
+                if 4 + 4 * count <= -words[0] <= room:
+                    return words[1:]
+        else:
             self.charge(what, owner, 4 * count)
         position, _ = self.locate(offset, 4 + 4 * count, what)
         return struct.unpack_from(f"<{count}I", self.image, position + 4)
+
+    def class_name(self, cell: int, nk: NkFields) -> str | None:
+        """The class name of the key at `cell`."""
+        where, length = nk[10], nk[12]
+        if where == NOWHERE or length == 0:
+            return None
+        self.charge("class name", cell, length)
+        position, _ = self.locate(where, 4 + length, "class name")
+        return self.text(position + 4, length, compressed=False)
+
+    def subkeys(self, cell: int, nk: NkFields) -> Iterator[tuple[int, ...]]:
+        """The cells of the subkeys of the key at `cell`, leaf by leaf; none comes twice."""
+        seen: set[int] = set()
+        for signature, words in self.lists(cell, nk):
+            offsets = words if signature == b"li" else words[::2]
+            if len(set(offsets)) != len(offsets) or not seen.isdisjoint(offsets):
+                raise FormatError("subkey list", BASE_BLOCK_SIZE + cell, "names one key twice")
+            seen.update(offsets)
+            yield offsets
+
+    def lists(self, cell: int, nk: NkFields) -> Iterator[tuple[bytes, tuple[int, ...]]]:
+        """The leaves of the subkey list of the key at `cell`, as `leaves` gives them."""
+        count, where = nk[5], nk[6]
+        if count == 0 or where == NOWHERE:
+            return
+        if count > _FEW:
+            self.charge("subkey list", cell, 4 * count)
+        for signature, words in self.leaves(where):
+            count -= len(words) // (1 if signature == b"li" else 2)
+            if count < 0:
+                problem = "has more subkeys than it says"
+                raise FormatError("registry key", BASE_BLOCK_SIZE + cell, problem)
+            yield signature, words
 
     def leaves(self, offset: int) -> Iterator[tuple[bytes, tuple[int, ...]]]:
         """The leaves of a subkey list: (b"lf", b"lh" or b"li", its elements as stored)."""

@@ -279,7 +279,7 @@ def test_reading_one_key_reads_no_other_bins() -> None:
     for item in ["Start", "ImagePath"]:
         pages.add(value(IMAGE, acme.path, item).data_offset & ~0xFFF)
     image = bytearray(IMAGE)
-    needed = acme.hive.cells._pages.keys() | {page >> 12 for page in pages}
+    needed = acme.hive.cells.pages.keys() | {page >> 12 for page in pages}
     wiped = [page for page in range(1, len(IMAGE) >> 12) if page not in needed]
     for page in wiped:
         image[page << 12 : (page + 1) << 12] = b"\xaa" * 4096
