@@ -1,0 +1,276 @@
+"""The cells of a hive as memory: handed out, given back, grown; every access checked.
+
+Layout: msuhanov/regf, "Windows registry file format specification", sections "Hive bin" and "Cell".
+Bins follow each other without a gap, cells fill a bin; both are trusted only after their chain was
+followed from its start, so a cell is one that begins where its bin says, never the inside of
+another. A bin's cells are looked at when one of them is needed. Free space is taken from bins
+already looked at, then from the first bin that has it, then from a new bin at the end.
+
+A cell is freed or overwritten only by `claim`: nothing else in the hive may point to it. Offsets
+count from the first bin, as in the cells themselves. Refused with FormatError: damaged bins, cells
+that are not allocated where they should be, cells over 1 MB (Windows has none), hives over 2 GB.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+
+from recoverykit.errors import FormatError
+from recoverykit.formats.hive_sharing import References, references
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, PAGE, checksum
+
+BIN_HEADER = 32
+LARGEST_CELL = 1 << 20  # bytes, its size field included
+LARGEST_HIVE = (1 << 31) - PAGE  # bytes of bins: bit 31 of an offset means "volatile"
+_FEW = 3  # cells whose references are searched for one by one; more of them: all are followed
+_Bin = struct.Struct("<4sII")
+_BinHeader = struct.Struct("<4sII20x")
+_Size = struct.Struct("<i")
+_U32 = struct.Struct("<I")
+
+
+class Heap:
+    """The cells of one hive image, which it owns and changes."""
+
+    __slots__ = ("_bins", "_cells", "_largest", "_owned", "_references", "image", "writes")
+
+    def __init__(self, image: bytearray) -> None:
+        self.image = image
+        self.writes = 0  # how often the image was changed
+        self._bins: list[int] = []  # file offset of each bin, and of the end of the last one
+        self._cells: dict[int, list[int]] = {}  # number of a bin -> file offsets of its cells
+        self._largest: dict[int, int] = {}  # number of a bin -> size of its largest free cell
+        self._owned: set[int] = set()  # cells that were claimed, or made here
+        self._references: References | None = None
+        self._follow_bins()
+
+    def _follow_bins(self) -> None:
+        image, unpack, position = self.image, _Bin.unpack_from, BASE_BLOCK_SIZE
+        end = BASE_BLOCK_SIZE + _U32.unpack_from(image, 40)[0]
+        while position < end:
+            signature, offset, size = unpack(image, position)
+            if (
+                signature != b"hbin"
+                or offset != position - BASE_BLOCK_SIZE
+                or not PAGE <= size <= end - position
+                or size % PAGE
+            ):
+                raise FormatError("hive bin", position, "damaged header")
+            self._bins.append(position)
+            position += size
+        self._bins.append(end)
+
+    @property
+    def end(self) -> int:
+        """File offset of the end of the last bin."""
+        return self._bins[-1]
+
+    # --- reading --------------------------------------------------------------------------
+
+    def at(self, cell: int, least: int, what: str) -> int:
+        """File offset of a cell's content. Raises FormatError unless `least` bytes are there."""
+        position = BASE_BLOCK_SIZE + cell
+        if not 0 <= cell < self.end - BASE_BLOCK_SIZE:
+            raise FormatError(what, position, "not inside the hive")
+        starts = self._starts(bisect_right(self._bins, position) - 1)
+        index = bisect_left(starts, position)
+        if index == len(starts) or starts[index] != position:
+            raise FormatError(what, position, "no cell begins here")
+        size = -_Size.unpack_from(self.image, position)[0]
+        if size <= 0 or size - 4 < least:
+            problem = "not an allocated cell" if size <= 0 else "its cell is too small"
+            raise FormatError(what, position, problem)
+        return position + 4
+
+    def room(self, cell: int) -> int:
+        """How many bytes the cell can hold; it is known to be an allocated one."""
+        return int(-_Size.unpack_from(self.image, BASE_BLOCK_SIZE + cell)[0]) - 4
+
+    def u32(self, cell: int, field: int, what: str) -> int:
+        position = self.at(cell, field + 4, what) + field
+        return int(_U32.unpack_from(self.image, position)[0])
+
+    def _starts(self, number: int) -> list[int]:
+        """File offsets of the cells of a bin, which is looked at the first time it is asked for."""
+        starts = self._cells.get(number)
+        if starts is None:
+            starts, self._largest[number] = self._parse(number)
+            self._cells[number] = starts
+        return starts
+
+    def _parse(self, number: int) -> tuple[list[int], int]:
+        image, unpack = self.image, _Size.unpack_from
+        position, end = self._bins[number] + BIN_HEADER, self._bins[number + 1]
+        starts, largest = [], 0
+        while position < end:
+            size = unpack(image, position)[0]
+            starts.append(position)
+            if size > largest:
+                largest = size
+            size = abs(size)
+            if size < 8 or size & 7 or position + size > end:
+                raise FormatError("hive cell", position, "its size is wrong")
+            position += size
+        return starts, largest
+
+    # --- writing --------------------------------------------------------------------------
+
+    def put(self, position: int, content: bytes) -> None:
+        """Write at a file offset inside a cell, which `at` or `allocate` gave."""
+        self.image[position : position + len(content)] = content
+        self.writes += 1
+
+    def put_u32(self, cell: int, field: int, number: int) -> None:
+        self.put(BASE_BLOCK_SIZE + cell + 4 + field, _U32.pack(number))
+
+    def new(self, content: bytes, near: int) -> int:
+        """A new cell that holds `content`."""
+        cell = self.allocate(len(content), near)
+        self.put(BASE_BLOCK_SIZE + cell + 4, content)
+        return cell
+
+    def allocate(self, room: int, near: int) -> int:
+        """A new cell of zeros for `room` bytes, in the bin of the cell `near` if it fits there."""
+        need = _cell_size(room)
+        if need > LARGEST_CELL:
+            raise FormatError("hive cell", 0, f"{room} bytes do not fit in a cell of 1 MB")
+        number = self._bin_with(need, near)
+        starts = self._starts(number)
+        start = next((one for one in starts if self._size(one) >= need), None)
+        if start is None:
+            raise FormatError("hive bin", self._bins[number], "lost its free space")
+        size = self._size(start)
+        if size > need:
+            _Size.pack_into(self.image, start + need, size - need)
+            insort(starts, start + need)
+        self.put(start, _Size.pack(-need) + bytes(need - 4))
+        self._measure(number)
+        self._owned.add(start - BASE_BLOCK_SIZE)
+        return start - BASE_BLOCK_SIZE
+
+    def free(self, cell: int) -> None:
+        """Give back a cell that was claimed, or made here; joined with free neighbours."""
+        start = self.at(cell, 0, "hive cell") - 4
+        number = bisect_right(self._bins, start) - 1
+        starts = self._starts(number)
+        first = last = bisect_left(starts, start)
+        size = self._size(start)
+        if last + 1 < len(starts) and self._size(starts[last + 1]) > 0:
+            last += 1
+            size -= self._size(starts[last])
+        if first > 0 and self._size(starts[first - 1]) > 0:
+            first -= 1
+            size -= self._size(starts[first])
+        self.put(starts[first], _Size.pack(-size))
+        del starts[first + 1 : last + 1]
+        self._measure(number)
+        self._owned.discard(cell)
+
+    def resize(self, cell: int, room: int) -> int:
+        """Room for `room` bytes: the cell itself where it fits, else a new one with its content."""
+        have = self.room(cell)
+        if room <= have and _cell_size(room) > (have + 4) // 2:
+            return cell
+        start = BASE_BLOCK_SIZE + cell + 4
+        content = bytes(self.image[start : start + min(have, room)])
+        self.free(cell)
+        moved = self.allocate(room, cell)
+        self.put(BASE_BLOCK_SIZE + moved + 4, content)
+        return moved
+
+    def _size(self, position: int) -> int:
+        return int(_Size.unpack_from(self.image, position)[0])
+
+    def _measure(self, number: int) -> None:
+        self._largest[number] = max(map(self._size, self._cells[number]), default=0)
+
+    def _bin_with(self, need: int, near: int) -> int:
+        """The number of a bin with a free cell of this size."""
+        home = bisect_right(self._bins, BASE_BLOCK_SIZE + near) - 1
+        if self._largest.get(home, 0) >= need:
+            return home
+        for number, largest in self._largest.items():
+            if largest >= need:
+                return number
+        for number in range(len(self._bins) - 1):
+            if number not in self._largest:
+                try:
+                    self._largest[number] = self._parse(number)[1]
+                except FormatError:  # nothing is put into a damaged bin; reading it still fails
+                    self._largest[number] = 0
+                if self._largest[number] >= need:
+                    return number
+        return self._grow(need)
+
+    def _grow(self, need: int) -> int:
+        """Add a bin, or enlarge the last one if nothing at all is in it; its number."""
+        number = len(self._bins) - 1
+        if number and self._is_empty(number - 1):
+            number -= 1
+        start = self._bins[number]
+        size = -(-(BIN_HEADER + need) // PAGE) * PAGE
+        end = start + size
+        if end - BASE_BLOCK_SIZE > LARGEST_HIVE:
+            raise FormatError("hive", self.end, "would grow beyond 2 GB")
+        missing = end - len(self.image)
+        if missing > 0:
+            self.image += bytes(missing)
+        self.image[start:end] = _BinHeader.pack(b"hbin", start - BASE_BLOCK_SIZE, size).ljust(
+            size, b"\0"
+        )
+        self.put(start + BIN_HEADER, _Size.pack(size - BIN_HEADER))
+        self._bins[number:] = [start, end]
+        self._cells[number], self._largest[number] = [start + BIN_HEADER], size - BIN_HEADER
+        _U32.pack_into(self.image, 40, end - BASE_BLOCK_SIZE)
+        _U32.pack_into(self.image, 508, checksum(self.image))
+        return number
+
+    def _is_empty(self, number: int) -> bool:
+        length = self._bins[number + 1] - self._bins[number]
+        return number > 0 and self._largest.get(number, 0) == length - BIN_HEADER
+
+    # --- who else? ------------------------------------------------------------------------
+
+    def claim(self, cells: Iterable[int], what: str) -> None:
+        """Make sure that each of these cells has one owner, before it is overwritten or freed.
+
+        Raises FormatError where two structures of the hive point to one of them.
+        """
+        claimed = list(cells)
+        if len(set(claimed)) != len(claimed):
+            raise FormatError(what, 0, "uses one cell twice")
+        wanted = [cell for cell in claimed if cell not in self._owned]
+        if self._references is None and len(wanted) <= _FEW:
+            wanted = [cell for cell in wanted if not self._mentioned_once(cell)]
+        for cell in wanted:
+            if cell in self.references.shared:
+                raise FormatError(what, BASE_BLOCK_SIZE + cell, "its cell has another owner too")
+        self._owned.update(wanted)
+
+    def _mentioned_once(self, cell: int) -> bool:
+        """Whether the bytes of its offset stand in the hive once; then only its owner has them.
+
+        Without the zeros they end in, which are so frequent that they slow the search down.
+        """
+        pattern = _U32.pack(cell)
+        short = pattern.rstrip(b"\0")
+        mentions = self.image.count(short if len(short) == 3 else pattern, BASE_BLOCK_SIZE)
+        return mentions == 1
+
+    @property
+    def references(self) -> References:
+        """What points where, found by following everything from the root once."""
+        if self._references is None:
+            self._references = references(self.image)
+        return self._references
+
+    def count_users(self, security: int, change: int) -> None:
+        """A security descriptor got or lost keys."""
+        if self._references is not None:
+            self._references.users[security] += change
+
+
+def _cell_size(room: int) -> int:
+    return max(-(-(room + 4) // 8) * 8, 8)
