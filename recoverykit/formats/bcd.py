@@ -21,7 +21,7 @@ from enum import IntEnum
 from recoverykit.errors import FormatError
 from recoverykit.formats import bcd_device
 from recoverykit.formats.bcd_device import Device
-from recoverykit.formats.hive import REG_BINARY, REG_DWORD, REG_MULTI_SZ, REG_SZ, Hive, Key
+from recoverykit.formats.hive import REG_BINARY, REG_DWORD, REG_MULTI_SZ, REG_SZ, Hive, Key, fold
 from recoverykit.model import Gap, RegistryData, Source
 
 OBJECTS, ELEMENTS, ELEMENT, DESCRIPTION, TYPE = (
@@ -96,7 +96,7 @@ class Object:
     @property
     def type(self) -> int:
         """The type word (bcd_names.ObjectType); 0 where it is missing or no DWORD."""
-        stored = dict(self.description).get(TYPE)
+        stored = next((data for name, data in self.description if fold(name) == fold(TYPE)), None)
         sound = stored is not None and stored.type == REG_DWORD and len(stored.data) == 4
         return int.from_bytes(stored.data, "little") if stored is not None and sound else 0
 
@@ -137,7 +137,7 @@ def element_key(identifier: str, element: int) -> str:
 def decode(element: int, stored: RegistryData) -> Value:
     """What the stored bytes of an element of this type mean; encoding it gives them back."""
     try:
-        value = _decoded(element >> 24 & 0xF, stored)
+        value = _decoded(element >> 24 & 0xF, stored.data)
     except (FormatError, UnicodeError, struct.error):
         value = None
     if value is None or encode(element, value, width=len(stored.data)) != stored:
@@ -145,18 +145,18 @@ def decode(element: int, stored: RegistryData) -> Value:
     return value
 
 
-def _decoded(format_: int, stored: RegistryData) -> Value | None:
-    data = stored.data
+def _decoded(format_: int, data: bytes) -> Value | None:
     match format_:
         case Format.DEVICE:
             return bcd_device.decode(data)
         case Format.STRING:
-            return _text(data)
+            text = _text(data)
+            return None if "\0" in text else text
         case Format.OBJECT:
             text = _text(data)
             return text if _GUID.fullmatch(text) else None
         case Format.OBJECT_LIST:
-            texts = tuple(_text(data[:-2]).split("\0")) if len(data) > 2 else ()
+            texts = tuple(_text(data).split("\0")) if data.strip(b"\0") else ()
             return texts if all(_GUID.fullmatch(text) for text in texts) else None
         case Format.INTEGER:
             return int.from_bytes(data, "little") if 0 < len(data) <= _WIDEST else None
@@ -170,11 +170,12 @@ def _decoded(format_: int, stored: RegistryData) -> Value | None:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-16-le", "surrogatepass").removesuffix("\0")
+    return data[: len(data) & ~1].decode("utf-16-le", "surrogatepass").rstrip("\0")
 
 
-def encode(element: int, value: Value, *, width: int = 8) -> RegistryData:
-    """How a value is stored; `width` is that of an integer, in bytes.
+def encode(element: int, value: Value, *, width: int | None = None) -> RegistryData:
+    """How a value is stored; `width` in bytes where it is not the usual one: old media have
+    shorter integers, and Windows leaves more than one NUL after a text.
 
     Raises ValueError when the value does not fit the element's format.
     """
@@ -184,16 +185,16 @@ def encode(element: int, value: Value, *, width: int = 8) -> RegistryData:
         case Format.DEVICE, Device():
             return RegistryData(REG_BINARY, bcd_device.encode(value))
         case Format.STRING, str():
-            return RegistryData(REG_SZ, _utf16(value))
+            return RegistryData(REG_SZ, _utf16(value, 1, width))
         case Format.OBJECT, str():
-            return RegistryData(REG_SZ, _utf16(_checked(value)))
+            return RegistryData(REG_SZ, _utf16(_checked(value), 1, width))
         case Format.OBJECT_LIST, tuple():
-            texts = "".join(f"{_checked(item)}\0" for item in value)
-            return RegistryData(REG_MULTI_SZ, _utf16(texts))
+            text = "\0".join(_checked(item) for item in value)
+            return RegistryData(REG_MULTI_SZ, _utf16(text, 2 if text else 1, width))
         case Format.BOOLEAN, bool():
             return RegistryData(REG_BINARY, bytes([value]))
         case Format.INTEGER, int() if not isinstance(value, bool):
-            return RegistryData(REG_BINARY, _integer(value, width))
+            return RegistryData(REG_BINARY, _integer(value, _WIDEST if width is None else width))
         case Format.INTEGER_LIST, tuple():
             numbers = [item if isinstance(item, int) else -1 for item in value]
             return RegistryData(REG_BINARY, b"".join(_integer(item, 8) for item in numbers))
@@ -202,8 +203,9 @@ def encode(element: int, value: Value, *, width: int = 8) -> RegistryData:
     raise ValueError(f"element {element:08x} cannot hold {value!r}")
 
 
-def _utf16(text: str) -> bytes:
-    return f"{text}\0".encode("utf-16-le", "surrogatepass")
+def _utf16(text: str, ends: int, width: int | None) -> bytes:
+    data = text.encode("utf-16-le", "surrogatepass")
+    return data.ljust(len(data) + 2 * ends if width is None else width, b"\0")
 
 
 def _checked(identifier: str | int) -> str:
@@ -281,15 +283,15 @@ def _object(reader: _Reader, key: Key) -> Object:
     elements: list[Element] = []
     strays = [Stray("", name, stored) for name, stored in reader.values(key)]
     for below in reader.subkeys(key):
-        if below.name.lower() == DESCRIPTION.lower():
+        if fold(below.name) == fold(DESCRIPTION):
             description = tuple(reader.values(below))
             strays += _below(reader, below)
-        elif below.name.lower() == ELEMENTS.lower():
+        elif fold(below.name) == fold(ELEMENTS):
             elements, left = _elements(reader, below)
             strays += left
         else:
             strays += _tree(reader, below, below.name, 0)
-    if not any(name.lower() == TYPE.lower() for name, _ in description):
+    if not any(fold(name) == fold(TYPE) for name, _ in description):
         reader.miss(key, "This object does not say of which type it is.")
     if len(strays) > _MAX_STRAYS:
         reader.miss(key, f"More than {_MAX_STRAYS} things below it belong to no element.")
@@ -304,15 +306,15 @@ def _elements(reader: _Reader, parent: Key) -> tuple[list[Element], list[Stray]]
         if number == MAX_ELEMENTS:
             reader.miss(parent, f"More than {MAX_ELEMENTS} elements; the rest was left.")
             break
-        values = dict(reader.values(key))
-        stored = values.pop(ELEMENT, None)
+        values = list(reader.values(key))
+        stored = next((data for name, data in values if fold(name) == fold(ELEMENT)), None)
         path = f"{ELEMENTS}\\{key.name}"
         if stored is None or not _NUMBER.fullmatch(key.name):
             reader.miss(key, "This key is no element: it has no number or no value 'Element'.")
             strays += _tree(reader, key, path, 0)
             continue
         found.append(Element(int(key.name, 16), stored))
-        strays += [Stray(path, name, other) for name, other in values.items()]
+        strays += [Stray(path, name, data) for name, data in values if data is not stored]
         strays += _below(reader, key, path)
     return found, strays
 
