@@ -22,6 +22,7 @@ from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE, bin_size
 # class name, length of name, length of class name; the rest is of no use on disk
 NK = struct.Struct("<i2sHQ4xII4xI4xIIII20xHH")
 VK = struct.Struct("<i2sHIIIH2x")  # size, "vk", length of name, data size, data, type, flags
+NK_SIZE, VK_SIZE = NK.size, VK.size  # without the name; as constants, which cost nothing
 _LIST = struct.Struct("<i2sH")  # size, signature, number of elements
 _SIZE = struct.Struct("<i")
 _OFFSET = struct.Struct("<I")
@@ -115,19 +116,19 @@ class Cells:
 
     def nk(self, offset: int) -> NkFields:
         """The fields of a key node."""
-        position, end = self.locate(offset, NK.size, "registry key")
+        position, end = self.locate(offset, NK_SIZE, "registry key")
         fields: NkFields = NK.unpack_from(self.image, position)
         length = fields[11]
-        if fields[1] != b"nk" or length > LONGEST_NAME or position + NK.size + length > end:
+        if fields[1] != b"nk" or length > LONGEST_NAME or position + NK_SIZE + length > end:
             problem = "no key here" if fields[1] != b"nk" else "its name does not fit"
             raise FormatError("registry key", position, problem)
         return fields
 
     def vk(self, offset: int) -> VkFields:
         """The fields of a value."""
-        position, end = self.locate(offset, VK.size, "registry value")
+        position, end = self.locate(offset, VK_SIZE, "registry value")
         fields: VkFields = VK.unpack_from(self.image, position)
-        if fields[1] != b"vk" or position + VK.size + fields[2] > end:
+        if fields[1] != b"vk" or position + VK_SIZE + fields[2] > end:
             problem = "no value here" if fields[1] != b"vk" else "its name does not fit"
             raise FormatError("registry value", position, problem)
         return fields
@@ -142,12 +143,12 @@ class Cells:
         for offset in offsets:
             position = BASE_BLOCK_SIZE + offset
             room = pages[position >> 12] - position
-            if room >= NK.size and not position & 7:
+            if room >= NK_SIZE and not position & 7:
                 fields: NkFields = unpack(image, position)
                 size, length = -fields[0], fields[11]
                 if (
                     fields[1] == b"nk"
-                    and NK.size + length <= size <= room
+                    and NK_SIZE + length <= size <= room
                     and length <= LONGEST_NAME
                 ):
                     yield offset, fields
@@ -167,15 +168,15 @@ class Cells:
         for offset in offsets:
             position = BASE_BLOCK_SIZE + offset
             room = pages[position >> 12] - position
-            if room >= VK.size and not position & 7:
+            if room >= VK_SIZE and not position & 7:
                 fields: VkFields = unpack(image, position)
                 length = fields[2]
                 if (
                     fields[1] == b"vk"
-                    and VK.size + length <= -fields[0] <= room
+                    and VK_SIZE + length <= -fields[0] <= room
                     and length <= _SMALL
                 ):
-                    start = position + VK.size
+                    start = position + VK_SIZE
                     if fields[6] & VALUE_COMPRESSED:
                         yield offset, fields, image[start : start + length].decode("latin-1")
                     else:
@@ -192,7 +193,7 @@ class Cells:
         fields = self.vk(offset)
         if fields[2] > _SMALL:
             self.charge("value name", offset, fields[2])
-        start, compressed = BASE_BLOCK_SIZE + offset + VK.size, bool(fields[6] & VALUE_COMPRESSED)
+        start, compressed = BASE_BLOCK_SIZE + offset + VK_SIZE, bool(fields[6] & VALUE_COMPRESSED)
         return offset, fields, self.text(start, fields[2], compressed=compressed)
 
     def text(self, position: int, length: int, *, compressed: bool) -> str:
@@ -277,9 +278,10 @@ class Cells:
     def data(self, vk: VkFields, position: int) -> bytes:
         """A value's data; `position`: the file offset of its vk cell."""
         size, where = vk[3], vk[4]
-        if 0 < size <= _SMALL and where != NOWHERE:  # the usual case, without a list of pieces
-            start, end = self.locate(where, 8, "value data")
-            if start + 4 + size <= end:
+        if 0 < size <= _SMALL:  # the usual case, in line
+            start = BASE_BLOCK_SIZE + where
+            end = 0 if start & 7 else self.pages[start >> 12]
+            if end and 4 + size <= -_SIZE.unpack_from(self.image, start)[0] <= end - start:
                 return self.image[start + 4 : start + 4 + size]
         pieces = self.extents(vk, position)
         return b"".join([self.image[start : start + length] for start, length in pieces])

@@ -13,15 +13,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from recoverykit.errors import FormatError
 from recoverykit.formats import regf_log
 from recoverykit.formats.binary import Buffer, as_image, from_filetime
 from recoverykit.formats.cells import (
     COMPRESSED,
+    INLINE,
     MAX_DEPTH,
-    NK,
+    NK_SIZE,
     PREDEFINED,
+    VALUE_COMPRESSED,
+    VK,
+    VK_SIZE,
     Cells,
     Damaged,
     NkFields,
@@ -43,6 +48,7 @@ REG_FULL_RESOURCE_DESCRIPTOR = 9
 REG_RESOURCE_REQUIREMENTS_LIST = 10
 REG_QWORD = 11
 
+_VK_HEAD = struct.Struct("<i2sH12xH")  # of a value: size, "vk", length of name, flags
 _VOLATILE, _LINK = 0x0001, 0x0010  # key flags
 
 
@@ -59,6 +65,13 @@ def name_hash(folded: str) -> int:
     for (unit,) in struct.iter_unpack("<H", folded.encode("utf-16-le", "surrogatepass")):
         value = (value * 37 + unit) & 0xFFFF_FFFF
     return value
+
+
+@lru_cache(maxsize=64)
+def _labels(names: tuple[str, ...]) -> tuple[list[str], dict[bytes, str]]:
+    """These names folded, and the ASCII ones among them as they would stand on disk."""
+    folded = [fold(name) for name in names]
+    return folded, {label.encode("ascii"): label for label in folded if label.isascii()}
 
 
 class Hive:
@@ -109,9 +122,11 @@ class Key:
         self.depth: int = parent.depth + 1 if parent is not None else 0
         self._nk = nk
         self._by_name: dict[str, tuple[int, VkFields, str]] | None = None
-        self.name = hive.cells.text(
-            BASE_BLOCK_SIZE + cell + NK.size, nk[11], compressed=bool(nk[2] & COMPRESSED)
-        )
+        start = BASE_BLOCK_SIZE + cell + NK_SIZE
+        if nk[2] & COMPRESSED:
+            self.name = hive.cells.image[start : start + nk[11]].decode("latin-1")
+        else:
+            self.name = hive.cells.text(start, nk[11], compressed=False)
 
     def __repr__(self) -> str:
         return f"Key({self.path!r})"
@@ -218,11 +233,41 @@ class Key:
             return None
         return Value(self.hive.cells, BASE_BLOCK_SIZE + item[0], item[1], item[2])
 
-    def _vks(self, damaged: Damaged) -> Iterator[tuple[int, VkFields, str]]:
-        nk, cells = self._nk, self.hive.cells
+    def values_of(self, *names: str) -> list[Value | None]:
+        """The values of these names, in their order, in any case; None where there is none.
+
+        For a few of many: the names on disk are compared as they are, nothing else is read.
+        """
+        wanted, labels = _labels(names)
+        cells = self.hive.cells
+        image, pages, head = cells.image, cells.pages, _VK_HEAD.unpack_from
+        found: dict[str, Value] = {}
+        for cell in self._value_cells():
+            position = BASE_BLOCK_SIZE + cell
+            room = pages[position >> 12] - position
+            if room >= VK_SIZE and not position & 7:
+                size, signature, length, flags = head(image, position)
+                if signature == b"vk" and VK_SIZE + length <= -size <= room:
+                    raw = image[position + VK_SIZE : position + VK_SIZE + length]
+                    if raw.isascii() and (flags & VALUE_COMPRESSED or not length):
+                        label = labels.get(raw.upper())
+                        if label is not None and label not in found:
+                            vk = VK.unpack_from(image, position)
+                            found[label] = Value(cells, position, vk, raw.decode("ascii"))
+                        continue
+            for _, vk, name in cells.vks((cell,), None):
+                if (label := fold(name)) in wanted and label not in found:
+                    found[label] = Value(cells, position, vk, name)
+        return [found.get(label) for label in wanted]
+
+    def _value_cells(self) -> tuple[int, ...]:
+        nk = self._nk
         if nk[7] == 0 or nk[8] == NOWHERE or nk[2] & PREDEFINED:
-            return iter(())
-        return cells.vks(cells.offsets(nk[8], nk[7], "value list", self.cell), damaged)
+            return ()
+        return self.hive.cells.offsets(nk[8], nk[7], "value list", self.cell)
+
+    def _vks(self, damaged: Damaged) -> Iterator[tuple[int, VkFields, str]]:
+        return self.hive.cells.vks(self._value_cells(), damaged)
 
 
 class Value:
@@ -257,6 +302,9 @@ class Value:
 
     @property
     def dword(self) -> int | None:
+        """A 32-bit number of either byte order; None for other types and sizes."""
+        if self._vk[3] == INLINE | 4 and self.type == REG_DWORD:  # nearly always
+            return self._vk[4]
         data = self.data
         if len(data) != 4 or self.type not in (REG_DWORD, REG_DWORD_BIG_ENDIAN):
             return None

@@ -21,10 +21,12 @@ from recoverykit.formats.cells import (
     LONGEST_NAME,
     MAX_DEPTH,
     NK,
+    NK_SIZE,
     PREDEFINED,
     SEGMENT,
     VALUE_COMPRESSED,
     VK,
+    VK_SIZE,
     Cells,
     Damaged,
     NkFields,
@@ -38,6 +40,7 @@ _NO_KEY: NkFields = (0, b"", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _NO_VALUE: VkFields = (0, b"", 0, 0, 0, 0, 0)
 _SIZE = struct.Struct("<i")
 _FEW = 32
+_LISTS = tuple(struct.Struct(f"<i{count}I") for count in range(_FEW + 1))
 _LEAVES = tuple(struct.Struct(f"<iI{2 * count}I") for count in range(_FEW + 1))
 _HASHED = (int.from_bytes(b"lh", "little"), int.from_bytes(b"lf", "little"))
 _T = TypeVar("_T")
@@ -57,6 +60,13 @@ class WalkedKey(NamedTuple):
 
 
 _walked = partial(tuple.__new__, WalkedKey)  # half the price of its constructor
+
+
+class _Names(dict[bytes, str]):
+    """Latin-1 names as text: those of values repeat, so each is decoded once."""
+
+    def __missing__(self, raw: bytes) -> str:
+        return self.setdefault(raw, raw.decode("latin-1"))
 
 
 class _ExhaustedError(FormatError):
@@ -88,7 +98,7 @@ class _Walk:
     def __init__(self, cells: Cells, root: int, damaged: Damaged) -> None:
         self._cells, self._root, self._damaged = cells, root, damaged
         self._image, self._pages = cells.image, cells.pages
-        self._names: dict[bytes, str] = {}  # value names repeat: decoded once
+        self._names = _Names()
         self._room = cells.end - BASE_BLOCK_SIZE  # bytes that may still come out
 
     def keys(self, top: int, level: int) -> Iterator[WalkedKey]:
@@ -100,27 +110,28 @@ class _Walk:
                 parents.pop()
                 continue
             position = BASE_BLOCK_SIZE + cell
-            room = pages[position >> 12] - position
-            nk = unpack(image, position) if room >= NK.size and not position & 7 else _NO_KEY
+            start, limit = position + NK_SIZE, pages[position >> 12]
+            nk = unpack(image, position) if start <= limit and not position & 7 else _NO_KEY
             size, signature, flags, ticks, parent, below, _, count, _, _, _, length, extra = nk
             if (
                 signature != b"nk"
                 or length > LONGEST_NAME
-                or not NK.size + length <= -size <= room
+                or not start + length <= position - size <= limit
                 or parent != parents[-1]
                 or (cell == self._root and len(parents) > 1)
             ):
                 self._refuse(cells.nk, cell, "registry key", "has another parent")
                 continue
-            name = image[position + NK.size : position + NK.size + length].decode("latin-1")
-            if not flags & COMPRESSED:
-                name = cells.text(position + NK.size, length, compressed=False)
-            values = self._values(cell, nk) if count else []
+            if flags & COMPRESSED:
+                name = image[start : start + length].decode("latin-1")
+            else:
+                name = cells.text(start, length, compressed=False)
+            values = self._values(cell, nk) if count and not flags & PREDEFINED else []
             class_name = self._class_name(cell, nk) if extra else None
             depth = len(parents) - 1
             yield _walked((depth, cell, name, ticks, flags, class_name, values))
             if below and (children := self._children(cell, nk, level + depth)):
-                self._spend(NK.size * len(children), cell)
+                self._spend(NK_SIZE * len(children), cell)
                 pending.append(_UP)
                 pending.extend(children)
                 parents.append(cell)
@@ -130,42 +141,51 @@ class _Walk:
         found: list[WalkedValue] = []
         left, image, pages, names = self._room, self._image, self._pages, self._names
         unpack, size_of = VK.unpack_from, _SIZE.unpack_from
-        for offset in self._careful(self._value_cells, cell, nk) or ():
+        for offset in self._value_cells(cell, nk[7], nk[8]):
             position = BASE_BLOCK_SIZE + offset
-            room, start = pages[position >> 12] - position, position + VK.size
-            vk = unpack(image, position) if room >= VK.size and not position & 7 else _NO_VALUE
+            start, limit = position + VK_SIZE, pages[position >> 12]
+            vk = unpack(image, position) if start <= limit and not position & 7 else _NO_VALUE
             size, signature, length, claimed, target, kind, flags = vk
-            if signature != b"vk" or not VK.size + length <= -size <= room:
+            stop = start + length
+            if signature != b"vk" or not stop <= position - size <= limit:
                 self._refuse(self._cells.vk, offset, "registry value", "no value here")
                 continue
-            raw = image[start : start + length]
             if flags & VALUE_COMPRESSED:
-                name = names.get(raw) or names.setdefault(raw, raw.decode("latin-1"))
+                name = names[image[start:stop]]
             else:
                 name = self._cells.text(start, length, compressed=False) if length else ""
-            data: bytes | None
+            data = None
             if INLINE <= claimed <= INLINE + 4:
-                data = image[position + 12 : position + 12 + claimed - INLINE]
-            else:
+                data = image[position + 12 : position + 12 + (claimed & 7)]
+            elif 0 < claimed <= SEGMENT:
                 at = BASE_BLOCK_SIZE + target
-                end = 0 if at & 7 or not 0 < claimed <= SEGMENT else pages[at >> 12]
-                if end and 4 + claimed <= -size_of(image, at)[0] <= end - at:
+                limit = pages[at >> 12]
+                if limit and not at & 7 and at + 4 + claimed <= at - size_of(image, at)[0] <= limit:
                     data = image[at + 4 : at + 4 + claimed]
-                else:
-                    data = self._careful(self._cells.data, vk, position)
-                    if data is None:
-                        continue
-            left -= VK.size + length + len(data)
+                    left -= claimed
+            if data is None:
+                data = self._careful(self._cells.data, vk, position)
+                if data is None:
+                    continue
+                left -= len(data)
+            left += size
             if left < 0:
                 self._spend(self._room - left, cell)
             found.append((name, kind, data))
         self._room = left
         return found
 
-    def _value_cells(self, cell: int, nk: NkFields) -> tuple[int, ...]:
-        if nk[8] == NOWHERE or nk[2] & PREDEFINED:
+    def _value_cells(self, cell: int, count: int, where: int) -> tuple[int, ...]:
+        position = BASE_BLOCK_SIZE + where
+        if count <= _FEW and not position & 7:
+            room = self._pages[position >> 12] - position
+            if room >= 4 + 4 * count:
+                words = _LISTS[count].unpack_from(self._image, position)
+                if 4 + 4 * count <= -words[0] <= room:
+                    return words[1:]
+        if where == NOWHERE:
             return ()
-        return self._cells.offsets(nk[8], nk[7], "value list", cell)
+        return self._careful(self._cells.offsets, where, count, "value list", cell) or ()
 
     def _class_name(self, cell: int, nk: NkFields) -> str | None:
         name = self._careful(self._cells.class_name, cell, nk)

@@ -152,7 +152,7 @@ def test_mutated_hives_are_walked_as_key_reads_them(name: str, count: int) -> No
 # --- hostile hives ------------------------------------------------------------------------
 
 
-def changed(path: str, at: int, form: str, *numbers: int) -> bytes:
+def changed(path: str, at: int, form: str, *numbers: int | bytes) -> bytes:
     """IMAGE with fields of one key's cell overwritten."""
     key = Hive(IMAGE).find(path)
     assert key is not None
