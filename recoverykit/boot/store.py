@@ -9,17 +9,19 @@ the wrong partition is a finding, too. A log lies beside each (`.LOG`, newer one
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from recoverykit import installs
 from recoverykit.errors import RecoveryKitError, TargetRefusedError
-from recoverykit.formats import bcd
+from recoverykit.formats import bcd, bcd_device
 from recoverykit.formats.bcd import Store
+from recoverykit.formats.bcd_device import Where
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.regf_log import Recovery
+from recoverykit.model import Volume
 
 _TEMPLATE = "System32/config/BCD-Template"
 
@@ -65,7 +67,8 @@ def open_at(mount: Path, relative: str, role: Role = Role.FILE) -> Found:
         reason = f"It cannot be read: {exc.strerror or exc}."
         return Found(relative, role, problem=reason, exit_code=RecoveryKitError.exit_code)
     except RecoveryKitError as exc:
-        return Found(relative, role, problem=str(exc), exit_code=exc.exit_code)
+        reason = f"{exc} ({exc.hint})" if exc.hint else str(exc)
+        return Found(relative, role, problem=reason, exit_code=exc.exit_code)
     return Found(relative, role, store, (*recovery.applied, *recovery.refused))
 
 
@@ -77,6 +80,15 @@ def read(mount: Path, relative: str) -> tuple[Store, Hive, Recovery]:
     """
     hive, recovery = installs.read_hive(mount, relative)
     return bcd.parse(hive, relative), hive, recovery
+
+
+def volume_of(where: Where, volumes: Iterable[Volume]) -> Volume | None:
+    """The volume a device stands on in the end: a RAM disk's is the one its file is on.
+
+    None for `boot`, for what has to be searched for, and for a partition that none of these is.
+    """
+    wanted = bcd_device.identity(bcd_device.parts(where)[-1])
+    return next((own for own in volumes if wanted and own.identity == wanted), None)
 
 
 def _candidates(mount: Path) -> Iterator[tuple[str, Role]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import bcd
+from recoverykit.formats import bcd, hive_edit
 from recoverykit.formats.bcd import Element, Format, Object, Store, Stray, Value
 from recoverykit.formats.hive import REG_DWORD, Hive
 from recoverykit.model import (
@@ -176,9 +176,7 @@ def changes(before: Store, after: Store, hive: Hive | None = None) -> tuple[Regi
 
 def _state(hive: Hive | None, key: str) -> RegistryKey:
     found = hive.find(key) if hive is not None else None
-    if found is None:
-        return RegistryKey()
-    return RegistryKey(found.class_name or "", found.security or b"")
+    return RegistryKey() if found is None else hive_edit.key_state(found)
 
 
 def _layout(store: Store) -> tuple[dict[str, None], _Values]:
