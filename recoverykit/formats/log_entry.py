@@ -3,6 +3,8 @@
 Layout: msuhanov/regf, "Windows registry file format specification", section "Log entries". An entry
 is trusted only if both its Marvin32 hashes hold; entries count upwards without a gap from the
 number in the log's own header, and what follows the last of them is left over from earlier rounds.
+The first lies in the second sector, and a sector is what the header says (4096 bytes on 4Kn disks);
+one at byte 512 is read on any disk, since nobody has published a log of the other kind.
 """
 
 from __future__ import annotations
@@ -58,13 +60,26 @@ class Chain:
 
 def entries(log: Log) -> Iterator[Entry]:
     """The entries as they lie in a log, unchecked but inside it."""
-    offset, data = SECTOR, log.data
+    offset, data = second_sector(log, b"HvLE"), log.data
     while offset + _ENTRY.size <= len(data):
         signature, size, flags, sequence, bins_size, pages, _, _ = _ENTRY.unpack_from(data, offset)
         if signature != b"HvLE" or size < _ENTRY.size or size % SECTOR or offset + size > len(data):
             return
         yield Entry(offset, size, sequence, flags, bins_size, pages)
         offset += size
+
+
+def second_sector(log: Log, signature: bytes) -> int:
+    """Where in the log the second sector, which begins with `signature`, lies."""
+    wide = SECTOR * min(max(log.base.clustering, 1), PAGE // SECTOR)
+    return wide if log.data.startswith(signature, wide) else SECTOR
+
+
+def numbers(log: Log) -> Iterator[int]:
+    """The sequence numbers that Windows gave to entries here, torn ones and old ones included."""
+    for entry in entries(log):
+        if _head_holds(log, entry):
+            yield entry.sequence
 
 
 def read_chain(log: Log) -> Chain:
@@ -81,15 +96,20 @@ def read_chain(log: Log) -> Chain:
 
 
 def _sound(log: Log, entry: Entry) -> bool:
-    head = log.data[entry.offset : entry.offset + _ENTRY.size]
-    hash_1, hash_2 = struct.unpack_from("<QQ", head, 24)
+    (hash_1,) = struct.unpack_from("<Q", log.data, entry.offset + 24)
     body = log.data[entry.offset + _ENTRY.size : entry.offset + entry.size]
     return (
-        entry.bins_size % PAGE == 0
+        entry.bins_size >= PAGE
+        and entry.bins_size % PAGE == 0
         and entry.pages * 8 <= len(body)
-        and marvin32(head[:32]) == hash_2
+        and _head_holds(log, entry)
         and marvin32(body) == hash_1
     )
+
+
+def _head_holds(log: Log, entry: Entry) -> bool:
+    head = log.data[entry.offset : entry.offset + _ENTRY.size]
+    return marvin32(head[:32]) == int.from_bytes(head[32:], "little")
 
 
 def replay(image: bytearray, chain: Chain, room: int) -> None:

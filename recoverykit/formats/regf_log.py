@@ -5,9 +5,11 @@ transaction log files", "Dirty state of a hive" and "Multiple transaction log fi
 a bitmap of dirty pages (`DIRT`, up to Windows 8) and a chain of hashed entries (`HvLE`, since 8.1).
 
 We are stricter than Windows in three places, because what comes out is written to somebody's only
-disk: a log that names another hive is refused; entries may begin later than the hive expects only
-where both logs together prove a partial reconciliation (msuhanov, "Missing log entries for a dirty
-primary file"); and the result must be a sound chain of bins.
+disk: a log that names another hive is refused; of a pair of logs, entries may begin later than the
+hive expects only where both together prove a partial reconciliation (msuhanov, "Missing log entries
+for a dirty primary file"); and the result must be a sound chain of bins, where Windows would put
+empty ones in place of the damaged ("self-healing"). Where the header is damaged, Windows applies
+the latest log alone; we apply the one before it too if no entry is missing in between.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from itertools import pairwise
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.binary import Buffer, as_image
-from recoverykit.formats.log_entry import Chain, Log, UnusableLogError, entries, read_chain, replay
+from recoverykit.formats.log_entry import (
+    Chain,
+    Log,
+    UnusableLogError,
+    numbers,
+    read_chain,
+    replay,
+    second_sector,
+)
 from recoverykit.formats.regf import (
     BASE_BLOCK_SIZE,
     LOG_NEW,
@@ -32,6 +42,7 @@ from recoverykit.formats.regf import (
 )
 
 _HALF = 0x8000_0000  # sequence numbers wrap: a difference of half the range or more is negative
+_PAIR = (".LOG1", ".LOG2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +126,15 @@ def _primary_base(primary: Buffer) -> BaseBlock | None:
 
 def _valid(logs: Sequence[tuple[str, Buffer]]) -> tuple[list[Log], list[str]]:
     """The logs that are whole by themselves, and a sentence for each that is not."""
-    valid, refused = [], []
+    valid: list[Log] = []
+    refused = []
+    paired = False
     for name, content in logs:
         data = as_image(content)[:]
         if not data.strip(b"\0"):
             refused.append(f"{name}: empty")
             continue
+        paired |= name.upper().endswith(_PAIR)
         try:
             base = BaseBlock.parse(data)
         except FormatError as error:
@@ -132,9 +146,9 @@ def _valid(logs: Sequence[tuple[str, Buffer]]) -> tuple[list[Log], list[str]]:
             refused.append(f"{name}: not a transaction log")
         else:
             valid.append(Log(name, data, base))
-    pair = [log for log in valid if log.name.upper().endswith((".LOG1", ".LOG2"))]
-    if not pair:
+    if not paired:
         return valid, refused
+    pair = [log for log in valid if log.name.upper().endswith(_PAIR)]
     # Beside LOG1 and LOG2, a LOG is a relic of the installation image.
     refused += [f"{log.name}: Windows no longer uses it here" for log in valid if log not in pair]
     return pair, refused
@@ -166,15 +180,15 @@ def _foreign(primary: Buffer, base: BaseBlock | None, log: Log) -> str:
 
 
 def _highest(base: BaseBlock | None, logs: Sequence[Log]) -> int:
-    """The highest sequence number anywhere: also in logs that are not ours, Windows reads those."""
-    numbers = [0]
+    """The latest sequence number: also in logs that are not ours, as Windows will look at those."""
+    found: list[int] = []
     if base is not None and base.checksum_ok:
-        numbers += [base.primary_sequence, base.secondary_sequence]
+        found += [base.secondary_sequence, base.primary_sequence]
     for log in logs:
-        numbers.append(log.base.primary_sequence)
+        found.append(log.base.primary_sequence)
         if log.base.file_type == LOG_NEW:
-            numbers += [entry.sequence for entry in entries(log)]
-    return max(numbers)
+            found += numbers(log)
+    return max(found, key=lambda number: _ahead(number, found[0]), default=0)
 
 
 # --- applying them ------------------------------------------------------------------------
@@ -210,9 +224,9 @@ def _start(primary: Buffer, base: BaseBlock | None, log: Log) -> bytearray:
     return image
 
 
-def _after(number: int, reference: int) -> int:
-    """How far `number` lies after `reference`, wrapping around; _HALF or more: before it."""
-    return (number - reference) & 0xFFFF_FFFF
+def _ahead(number: int, reference: int) -> int:
+    """How far `number` lies after `reference`, wrapping around; negative: before it."""
+    return (number - reference + _HALF & 0xFFFF_FFFF) - _HALF
 
 
 def _apply_entries(
@@ -224,8 +238,9 @@ def _apply_entries(
     chains = _connected(chains, latest=base is None, notes=notes)
     if not any(chain.entries for chain in chains):
         raise UnusableLogError("; ".join([*notes, "no entry can be applied"]))
-    if base is not None and chains[0].first != base.secondary_sequence and len(chains) < 2:
-        missing = f"entries {base.secondary_sequence} to {chains[0].first - 1} are missing"
+    if base is not None and _missing(base, chains):
+        before = chains[0].first - 1 & 0xFFFF_FFFF
+        missing = f"entries {base.secondary_sequence} to {before} are missing"
         raise UnusableLogError("; ".join([*notes, missing]))
     image = _start(primary, base, chains[-1].log)
     room = len(image) + sum(len(chain.log.data) for chain in chains)
@@ -238,6 +253,17 @@ def _apply_entries(
     return image, applied, notes
 
 
+def _missing(base: BaseBlock, chains: Sequence[Chain]) -> bool:
+    """Whether entries that the hive needs may be in a log that we do not have.
+
+    Windows begins a log anew, while the header's numbers stay behind, only after it has written
+    what the log held to the bins. That one log begins late proves it unless there should be two.
+    """
+    (first, *others) = chains
+    paired = first.log.name.upper().endswith(_PAIR)
+    return first.first != base.secondary_sequence and paired and not others
+
+
 def _in_order(base: BaseBlock | None, logs: Sequence[Log], notes: list[str]) -> list[Log]:
     """The logs that are not stale, oldest first."""
 
@@ -245,17 +271,17 @@ def _in_order(base: BaseBlock | None, logs: Sequence[Log], notes: list[str]) -> 
         return log.base.primary_sequence
 
     if base is None:  # nothing tells how old the hive's pages are
-        return sorted(logs, key=first)
+        return sorted(logs, key=lambda log: _ahead(first(log), first(logs[0])))
     expected, usable = base.secondary_sequence, []
     for log in logs:
-        if _after(first(log), expected) < _HALF:
+        if _ahead(first(log), expected) >= 0:
             usable.append(log)
         else:
             notes.append(
                 f"{log.name}: stale, it begins with entry {first(log)} and the hive holds "
                 f"everything before {expected}"
             )
-    return sorted(usable, key=lambda log: _after(first(log), expected))
+    return sorted(usable, key=lambda log: _ahead(first(log), expected))
 
 
 def _connected(chains: list[Chain], *, latest: bool, notes: list[str]) -> list[Chain]:
@@ -278,9 +304,10 @@ def _apply_bitmap(
     primary: Buffer, base: BaseBlock | None, logs: Sequence[Log]
 ) -> tuple[bytearray, list[str], list[str]]:
     """The old format: one log is a complete list of dirty pages; the newer one is cumulative."""
-    log = max(logs, key=lambda each: each.base.primary_sequence)
+    begin = logs[0].base.primary_sequence
+    log = max(logs, key=lambda each: _ahead(each.base.primary_sequence, begin))
     notes = [f"{other.name}: {log.name} is newer" for other in logs if other is not log]
-    sector = SECTOR * min(max(log.base.clustering, 1), 8)
+    sector = second_sector(log, b"DIRT")
     length = log.base.bins_size // SECTOR // 8
     bitmap = log.data[sector + 4 : sector + 4 + length]
     if log.data[sector : sector + 4] != b"DIRT" or len(bitmap) != length:
