@@ -26,7 +26,6 @@ from recoverykit.formats.bcd_device import (
     Where,
     identity,
 )
-from recoverykit.formats.bcd_names import BOOTMGR, ObjectType
 
 Naming = Callable[[str], str]  # an identity ("gpt:...") to what a person should read
 _COLUMN = 24
@@ -63,7 +62,7 @@ def ordered(store: Store) -> list[Object]:
 def known_names(store: Store) -> dict[str, str]:
     """GUID to name, in braces; {default} is what the boot manager's `default` says."""
     names = dict(bcd_names.ALIASES)
-    manager = store.find(BOOTMGR)
+    manager = store.find(bcd_names.BOOTMGR)
     default = manager.value(_DEFAULT) if manager is not None else None
     if isinstance(default, str):
         names.setdefault(default.lower(), "{default}")
@@ -152,16 +151,3 @@ def printable(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
-
-
-def describe(item: Object) -> str:
-    """An object in a word or two: its description, or its heading."""
-    text = item.value(0x1200_0004)
-    if isinstance(text, str) and text:
-        return printable(text)
-    return bcd_names.title(item.id, item.type)
-
-
-def is_firmware(item: Object) -> bool:
-    """An entry of the firmware's own boot menu: its NVRAM holds it, the store a copy."""
-    return item.type == ObjectType.FIRMWARE_APPLICATION

@@ -7,6 +7,8 @@ import struct
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recoverykit.errors import FormatError
 from recoverykit.formats import bcd, bcd_names, bcd_text
@@ -177,6 +179,21 @@ def test_formats_are_those_of_the_type_word() -> None:
         Format.INTEGER_LIST,
         Format.OBJECT_LIST,
     ]
+
+
+@given(
+    st.integers(0, 0xFFFF_FFFF),
+    st.sampled_from([REG_SZ, REG_BINARY, REG_DWORD, REG_MULTI_SZ]),
+    st.one_of(
+        st.binary(max_size=60),
+        st.text(max_size=20).map(lambda text: text.encode("utf-16-le", "surrogatepass")),
+        st.lists(st.sampled_from([GUIDS, b"\0\0", b"\0"]), max_size=6).map(b"".join),
+    ),
+)
+@settings(max_examples=500, deadline=None)
+def test_whatever_is_stored_comes_back(element: int, kind: int, data: bytes) -> None:
+    stored = RegistryData(kind, data)
+    assert encode(element, decode(element, stored), width=len(data)) == stored
 
 
 # --- damage -------------------------------------------------------------------------------
