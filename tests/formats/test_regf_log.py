@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
-from Registry.RegistryLog import RegistryLog
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive import Hive, read
@@ -14,7 +13,8 @@ from recoverykit.formats.regf import BaseBlock
 from recoverykit.formats.regf_log import recover
 from tests.builders import hive as builder
 from tests.builders.hive import Tree, build, dword, log, log_entry, sealed, soiled
-from tests.formats.hives import content, hive_bytes, logs_of
+from tests.formats.hives import content, hive_bytes
+from tests.formats.test_recovery_samples import by_python_registry
 
 
 def state(number: int) -> bytes:
@@ -44,93 +44,6 @@ def entries(first: int, count: int, state_from: int = 0) -> list[bytes]:
     """`count` entries numbered from `first`, each going one state further."""
     steps = range(state_from, state_from + count)
     return [log_entry(first + i, STATES[s], STATES[s + 1]) for i, s in enumerate(steps)]
-
-
-# --- what Windows and others recovered ----------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("dirty", "healed"),
-    [
-        ("yarp/NewDirtyHive1__NewDirtyHive", "yarp/NewDirtyHive1__RecoveredHive_Windows10"),
-        ("yarp/OldDirtyHive__OldDirtyHive", "yarp/OldDirtyHive__RecoveredHive_Windows7"),
-    ],
-)
-def test_recovered_as_windows_did(dirty: str, healed: str) -> None:
-    recovery = recover(hive_bytes(dirty), logs_of(dirty))
-    assert recovery.recovered
-    assert recovery.dirty
-    assert recovery.refused == ()
-    assert content(Hive(recovery.data)) == content(Hive(hive_bytes(healed)))
-
-
-def test_bins_are_windows_own_to_the_byte() -> None:
-    name = "yarp/NewDirtyHive1__NewDirtyHive"
-    ours = bytes(recover(hive_bytes(name), logs_of(name)).data)
-    assert ours[4096:] == hive_bytes("yarp/NewDirtyHive1__RecoveredHive_Windows10")[4096:]
-
-
-def by_python_registry(primary: bytes, log1: bytes, log2: bytes) -> bytes:
-    """What python-registry makes of a hive and its two logs, oldest log first."""
-    buffer = io.BytesIO(primary)
-    first = RegistryLog(buffer, io.BytesIO(log1))
-    buffer.seek(0)
-    second = RegistryLog(buffer, io.BytesIO(log2))
-    assert first.is_eligible_log()
-    assert first.is_starting_log(second)
-    last = first.recover_hive()
-    second.reload_primary_regf()
-    second.recover_hive_continue(last + 1)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("order", [1, -1], ids=["as named", "reversed"])
-def test_system_b_equals_python_registry(order: int) -> None:
-    primary, logs = hive_bytes("regipy_SYSTEM_B.xz"), logs_of("regipy_SYSTEM_B.xz")
-    recovery = recover(primary, logs[::order])
-    theirs = by_python_registry(primary, logs[0][1], logs[1][1])
-    assert bytes(recovery.data)[4096:] == theirs[4096:]
-    assert bytes(recovery.data)[:512] == theirs[:512]
-    assert recovery.applied == (
-        "regipy_SYSTEM_B.LOG1: entries 2107 to 2110",
-        "regipy_SYSTEM_B.LOG2: entries 2111 to 2130",
-    )
-    assert recovery.sequence == 2130
-
-
-def test_regipys_own_sample_needs_the_logs_in_their_own_order() -> None:
-    """regipy applies LOG2 before LOG1 whatever their numbers; the older pages then win."""
-    primary, logs = hive_bytes("regipy_SYSTEM_B.xz"), dict(logs_of("regipy_SYSTEM_B.xz"))
-    ours = bytes(recover(primary, list(logs.items())).data)
-    wrong = bytearray(ours)
-    older = logs["regipy_SYSTEM_B.LOG1"]
-    offset = 512
-    while older[offset : offset + 4] == b"HvLE":
-        size, pages = (struct.unpack_from("<I", older, offset + at)[0] for at in (4, 20))
-        source = offset + 40 + 8 * pages
-        for number in range(pages):
-            where, length = struct.unpack_from("<II", older, offset + 40 + 8 * number)
-            wrong[4096 + where : 4096 + where + length] = older[source : source + length]
-            source += length
-        offset += size
-    pages_wrong = [
-        at for at in range(4096, len(ours), 4096) if wrong[at : at + 4096] != ours[at : at + 4096]
-    ]
-    assert len(pages_wrong) == 2  # what INDEX.md counted
-    assert log_entry_has_newer(logs["regipy_SYSTEM_B.LOG2"], pages_wrong)
-
-
-def log_entry_has_newer(newer: bytes, pages: list[int]) -> bool:
-    """Whether the later log rewrites every one of these pages: then it must be applied last."""
-    written = set()
-    offset = 512
-    while newer[offset : offset + 4] == b"HvLE":
-        size, count = (struct.unpack_from("<I", newer, offset + at)[0] for at in (4, 20))
-        for number in range(count):
-            where, length = struct.unpack_from("<II", newer, offset + 40 + 8 * number)
-            written |= {4096 + at // 4096 * 4096 for at in range(where, where + length, 512)}
-        offset += size
-    return set(pages) <= written
 
 
 # --- the new format, case by case ---------------------------------------------------------
@@ -250,6 +163,118 @@ def test_a_single_log_is_used_where_it_is_the_only_one() -> None:
     assert start(recover(DIRTY, [("BCD.LOG", log(DIRTY, 10, entries(10, 2)))]).data) == 2
 
 
+def test_a_single_log_may_begin_late() -> None:
+    """There is no second log to hold what is missing: Windows wrote it to the hive."""
+    late = log(DIRTY, 20, entries(20, 2, 2))
+    partly = soiled(STATES[2])
+    assert start(recover(partly, [("BCD.LOG", late)]).data) == 4
+    assert start(recover(partly, [("BCD.LOG", late), ("BCD.LOG1", b"")]).data) == 4
+    torn = late[:100] + b"\1" + late[101:]
+    with pytest.raises(FormatError, match=r"LOG: Windows no longer uses it here"):
+        recover(partly, [("BCD.LOG", late), ("BCD.LOG1", torn)])
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_the_second_sector_of_a_4kn_disk(sector: int) -> None:
+    """Entries begin in the second sector, whose size the header has; a log copied from elsewhere
+    is read all the same."""
+    head = bytearray(DIRTY)
+    struct.pack_into("<I", head, 44, 8)
+    wide = bytes(sealed(head))
+    plain = log(wide, 10, entries(10, 2), size=0)
+    recovery = recover(wide, [("SYSTEM.LOG1", plain[:512] + bytes(sector - 512) + plain[512:])])
+    assert start(recovery.data) == 2
+    assert BaseBlock.parse(recovery.data).clustering == 8
+
+
+def test_a_hive_grows_entry_by_entry_and_log_by_log() -> None:
+    sizes = [
+        build({"A": {"Start": dword(n)}, "new": {f"n{i}": {} for i in range(300 * n)}})
+        for n in range(4)
+    ]
+    first, *grown = [at(image, 10) for image in sizes]
+    assert len({len(image) for image in (first, *grown)}) == 4
+    steps = [log_entry(10 + n, old, new) for n, (old, new) in enumerate(pairwise([first, *grown]))]
+    dirty = soiled(first)
+    logs = [
+        ("SYSTEM.LOG1", log(dirty, 11, steps[1:], size=1 << 20)),
+        ("SYSTEM.LOG2", log(dirty, 10, steps[:1], size=1 << 20)),
+    ]
+    recovery = recover(dirty, logs)
+    assert content(Hive(recovery.data)) == content(Hive(grown[-1]))
+    with pytest.raises(FormatError, match="still is no sound hive"):
+        recover(dirty, [("BCD.LOG", log(dirty, 11, steps[1:2], size=1 << 20))])
+
+
+def test_a_hive_that_shrank_keeps_its_file_but_not_its_bins() -> None:
+    long = at(build({"A": {"Start": dword(1)}, "new": {f"n{i}": {} for i in range(300)}}), 10)
+    short = at(build({"A": {"Start": dword(2)}}), 10)
+    recovery = recover(*_pair(long, short))
+    assert BaseBlock.parse(recovery.data).bins_size == len(short) - 4096
+    assert len(bytes(recovery.data)) == len(long)
+    assert content(Hive(recovery.data)) == content(Hive(short))
+
+
+# --- what python-registry makes of the same ----------------------------------------------
+
+NEAR_THE_END = 0xFFFF_FFFF
+
+
+def _wrapped() -> tuple[bytes, list[bytes]]:
+    primary = soiled(at(STATES[0], NEAR_THE_END - 1))
+    primary = bytes(sealed(primary[:4] + struct.pack("<II", 0, NEAR_THE_END) + primary[12:]))
+    numbers = [NEAR_THE_END, 0, 1]
+    return primary, [log_entry(n, STATES[i], STATES[i + 1]) for i, n in enumerate(numbers)]
+
+
+WRAPPED, WRAPPED_ENTRIES = _wrapped()
+TORN = [entries(10, 1)[0], log_entry(11, STATES[1], STATES[2])[:-512] + bytes(512)]
+TORN[1] = TORN[1][:700] + b"\xee" * 8 + TORN[1][708:]
+ALIKE = {
+    "one state": (DIRTY, log(DIRTY, 10, entries(10, 1)), log(DIRTY, 11, entries(11, 1, 1))),
+    "LOG1 newer": (DIRTY, log(DIRTY, 12, entries(12, 2, 2)), log(DIRTY, 10, entries(10, 2))),
+    "LOG1 stale": (DIRTY, log(DIRTY, 4, entries(4, 1, 4)), log(DIRTY, 10, entries(10, 3))),
+    "LOG2 stale": (DIRTY, log(DIRTY, 10, entries(10, 3)), log(DIRTY, 4, entries(4, 1, 4))),
+    "remnants": (
+        DIRTY,
+        log(DIRTY, 10, [*entries(10, 1), log_entry(7, STATES[5], STATES[4])]),
+        log(DIRTY, 11, entries(11, 1, 1)),
+    ),
+    "torn": (DIRTY, log(DIRTY, 10, TORN), log(DIRTY, 12, entries(12, 1, 2))),
+    "gap": (DIRTY, log(DIRTY, 10, entries(10, 1)), log(DIRTY, 13, entries(13, 1, 3))),
+    "partly reconciled": (
+        soiled(STATES[2]),
+        log(DIRTY, 22, entries(22, 1, 3)),
+        log(DIRTY, 20, entries(20, 2, 1)),
+    ),
+    "wrapped": (
+        WRAPPED,
+        log(WRAPPED, 0, WRAPPED_ENTRIES[1:]),
+        log(WRAPPED, NEAR_THE_END, WRAPPED_ENTRIES[:1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_python_registry_makes_the_same_of_it(case: str) -> None:
+    primary, log1, log2 = ALIKE[case]
+    ours = recover(primary, [("SYSTEM.LOG1", log1), ("SYSTEM.LOG2", log2)])
+    assert bytes(ours.data) == by_python_registry(primary, log1, log2)
+
+
+def test_the_latest_number_counts_around_the_end() -> None:
+    _, log1, log2 = ALIKE["wrapped"]
+    assert recover(WRAPPED, [("S.LOG1", log1), ("S.LOG2", log2)]).sequence == 1
+
+
+def test_a_number_whose_hash_does_not_hold_is_none() -> None:
+    """Else one hostile byte could leave no number for the next change."""
+    stray = bytearray(log_entry(12, STATES[2], STATES[3]))
+    struct.pack_into("<I", stray, 12, 0x7FFF_FFFF)
+    recovery = recover(DIRTY, [("S.LOG1", log(DIRTY, 10, [*entries(10, 2), bytes(stray)]))])
+    assert recovery.sequence == 11
+
+
 # --- damaged headers ----------------------------------------------------------------------
 
 
@@ -275,15 +300,6 @@ def test_a_damaged_header_takes_the_later_of_two_logs_that_do_not_connect() -> N
     assert start(recover(broken, logs).data) == 5
 
 
-def test_yarps_bad_base_block_is_recovered() -> None:
-    name = "yarp/BadBaseBlockHive__BadBaseBlockHive"
-    recovery = recover(hive_bytes(name), logs_of(name))
-    base = BaseBlock.parse(recovery.data)
-    assert (base.minor, base.clean) == (3, True)  # the damaged header said 1.1
-    whole = "yarp/OldDirtyHive__RecoveredHive_Windows7"
-    assert content(Hive(recovery.data)) == content(Hive(hive_bytes(whole)))
-
-
 # --- the old format -----------------------------------------------------------------------
 
 
@@ -292,6 +308,16 @@ def test_a_bitmap_log_is_applied() -> None:
     recovery = recover(primary, [("SYSTEM.LOG1", log1)])
     assert start(recovery.data) == 4
     assert recovery.applied == ("SYSTEM.LOG1: 8 pages of 512 bytes",)
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_a_bitmap_log_of_a_4kn_disk(sector: int) -> None:
+    primary, narrow = builder.dirty_with_bitmap_log(STATES[0], STATES[4])
+    head = bytearray(narrow[:512])
+    struct.pack_into("<I", head, 44, 8)
+    parts = (bytes(sealed(head)), narrow[512:1024], narrow[1024:])
+    wide = b"".join(part.ljust(sector, b"\0") for part in parts)
+    assert start(recover(primary, [("SYSTEM.LOG1", wide)]).data) == 4
 
 
 def test_of_two_bitmap_logs_the_later_is_cumulative() -> None:
@@ -408,53 +434,19 @@ def test_a_log_that_cannot_help_is_refused_with_its_reason(log1: bytes, reason: 
     assert "LOG" in caught.value.hint
 
 
+@pytest.mark.parametrize("size", [0, 512, 4097])
+def test_an_entry_cannot_take_the_bins_away(size: int) -> None:
+    entry = bytearray(log_entry(10, STATES[0], STATES[1]))
+    struct.pack_into("<I", entry, 16, size)
+    with pytest.raises(FormatError, match="entry 10 is damaged"):
+        recover(DIRTY, [("SYSTEM.LOG1", log(DIRTY, 10, [resealed(bytes(entry))]))])
+
+
 def test_an_entry_cannot_make_the_hive_huge() -> None:
     entry = bytearray(log_entry(10, STATES[0], STATES[1]))
     struct.pack_into("<I", entry, 16, 0x7FFF_F000)
     with pytest.raises(FormatError, match="claims 2147479552 bytes"):
         recover(DIRTY, [("SYSTEM.LOG1", log(DIRTY, 10, [resealed(bytes(entry))]))])
-
-
-DIRTY_ALONE = [
-    "dfwinreg_win81_SYSTEM.xz",
-    "regipy_SYSTEM_2.xz",
-    "regipy_SYSTEM_WIN_10_1709.xz",
-    "yarp/TruncatedDirtyHive",
-]
-
-
-@pytest.mark.parametrize("name", DIRTY_ALONE)
-def test_real_dirty_hives_without_logs_are_refused(name: str) -> None:
-    with pytest.raises(FormatError, match=r"dirty .* no usable log \(there is none\)"):
-        read(hive_bytes(name))
-
-
-@pytest.mark.parametrize("name", ["yarp/BadLogHive1__BadLogHive", "yarp/BadLogHive3__BadLogHive"])
-def test_real_dirty_hives_with_damaged_logs_are_refused(name: str) -> None:
-    with pytest.raises(FormatError, match="its header is damaged or was being written"):
-        recover(hive_bytes(name), logs_of(name))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "museum_win10_BCD-Template.LOG",
-        "museum_win10_DRIVERS.LOG1",
-        "museum_win10_DRIVERS.LOG2",
-        "museum_win10_ELAM.LOG1",
-    ],
-)
-def test_a_log_is_not_a_hive_and_not_this_hives(name: str) -> None:
-    orphan = hive_bytes(name)
-    with pytest.raises(FormatError, match="transaction log, not a hive"):
-        read(orphan)
-    with pytest.raises(FormatError, match="another hive"):
-        recover(hive_bytes("regipy_SYSTEM_2.xz"), [(name, orphan)])
-
-
-def test_another_machines_logs_are_refused() -> None:
-    with pytest.raises(FormatError, match="other resource manager"):
-        recover(hive_bytes("regipy_SYSTEM_WIN_10_1709.xz"), logs_of("regipy_SYSTEM_B.xz"))
 
 
 def test_a_file_that_is_no_hive_is_refused() -> None:
