@@ -1,10 +1,11 @@
 """Registry hives, read-only: keys and values over bytes or an mmap.
 
 Layout: msuhanov/regf, "Windows registry file format specification". Versions 1.3 to 1.6 (NT 4 to
-Windows 11) are read fully; older ones as far as they are laid out alike. Lazy: reading one key
+Windows 11) are read fully, and 1.2 (NT 3.5), which only lacks a kind of list. Lazy: reading one key
 reads that key's cells and nothing else. Bounded: 512 levels, a key has one parent, a list names a
-key once, so that a hostile hive can neither loop nor multiply. Refused with FormatError: a hive
-that is shorter than its header says, and every cell that is not where and what it should be.
+key once, so that a hostile hive can neither loop nor multiply. Refused with FormatError: versions
+1.0 and 1.1 (NT 3.1), whose cells have another layout, a hive that is shorter than its header says,
+and every cell that is not where and what it should be.
 A dirty hive is readable (`Hive`), but only `read` makes it whole first.
 """
 
@@ -16,7 +17,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import regf_log
+from recoverykit.formats import hive_layer, regf_log
 from recoverykit.formats.binary import Buffer, as_image, from_filetime
 from recoverykit.formats.cells import (
     COMPRESSED,
@@ -33,7 +34,9 @@ from recoverykit.formats.cells import (
     VkFields,
 )
 from recoverykit.formats.hive_walk import WalkedKey, walk
+from recoverykit.formats.key_security import Security, security_at
 from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE, BaseBlock
+from recoverykit.formats.upcase import name_hash, upcase
 
 REG_NONE = 0
 REG_SZ = 1
@@ -52,19 +55,7 @@ _VK_HEAD = struct.Struct("<i2sH12xH")  # of a value: size, "vk", length of name,
 _VOLATILE, _LINK = 0x0001, 0x0010  # key flags
 
 
-def fold(name: str) -> str:
-    """A name as Windows compares it: upper case, one character for one."""
-    if name.isascii():
-        return name.upper()
-    return "".join(up if len(up := char.upper()) == 1 else char for char in name)
-
-
-def name_hash(folded: str) -> int:
-    """The hash of a folded key name that `lh` lists hold."""
-    value = 0
-    for (unit,) in struct.iter_unpack("<H", folded.encode("utf-16-le", "surrogatepass")):
-        value = (value * 37 + unit) & 0xFFFF_FFFF
-    return value
+fold = upcase  # a name as Windows compares it
 
 
 @lru_cache(maxsize=64)
@@ -77,13 +68,16 @@ def _labels(names: tuple[str, ...]) -> tuple[list[str], dict[bytes, str]]:
 class Hive:
     """One hive image. Raises FormatError if it is no hive, truncated, or has no root key."""
 
-    __slots__ = ("base", "cells", "root")
+    __slots__ = ("_securities", "base", "cells", "root")
 
     def __init__(self, image: Buffer) -> None:
         data = as_image(image)
         self.base = BaseBlock.parse(data)
-        if self.base.major != 1 or not 0 <= self.base.minor <= 6:
-            version = f"{self.base.major}.{self.base.minor}"
+        version = f"{self.base.major}.{self.base.minor}"
+        if self.base.major == 1 and self.base.minor < 2:
+            problem = f"version {version}, of Windows NT 3.1, has cells of another layout"
+            raise FormatError("hive header", 24, problem)
+        if self.base.major != 1 or self.base.minor > 6:
             raise FormatError("hive header", 20, f"version {version} is not known")
         if self.base.file_type != 0:
             raise FormatError("hive header", 28, "this is a transaction log, not a hive")
@@ -93,6 +87,7 @@ class Hive:
                 "hive", len(data), f"truncated: {len(data)} of {wanted} bytes are there"
             )
         self.cells = Cells(data, self.base.bins_size, self.base.minor)
+        self._securities: dict[int, Security] = {}
         self.root = Key(self, self.base.root_cell, self.cells.nk(self.base.root_cell), None)
 
     def find(self, path: str) -> Key | None:
@@ -104,6 +99,13 @@ class Hive:
             if name:
                 key = key.subkey(name)
         return key
+
+    def security(self, cell: int) -> Security:
+        """The security cell there, read once. Raises FormatError where there is none."""
+        found = self._securities.get(cell)
+        if found is None:
+            found = self._securities[cell] = security_at(self.cells, cell)
+        return found
 
     def walk(self, damaged: Damaged = None) -> Iterator[WalkedKey]:
         """Every key and value at a third of the price of `Key`, parents first: see `hive_walk`."""
@@ -162,13 +164,49 @@ class Key:
 
     @property
     def is_link(self) -> bool:
-        """A symbolic link; its target is in the value SymbolicLinkValue."""
         return bool(self._nk[2] & _LINK)
 
     @property
     def is_volatile(self) -> bool:
         """Marked as one that should never have come to disk."""
         return bool(self._nk[2] & _VOLATILE)
+
+    @property
+    def link_target(self) -> str | None:
+        """Where a symbolic link leads: "\\Registry\\Machine\\..."; None for other keys."""
+        value = self.value("SymbolicLinkValue") if self.is_link else None
+        return value.string if value is not None and value.type == REG_LINK else None
+
+    @property
+    def predefined_handle(self) -> int | None:
+        """The handle a predefined key stands for; it has no values of its own."""
+        return self._nk[7] if self._nk[2] & PREDEFINED else None
+
+    @property
+    def layer(self) -> hive_layer.Layer:
+        """Of a layered hive; MERGED in all others."""
+        return hive_layer.layer(self._layer_bits)
+
+    @property
+    def inherits_class(self) -> bool:
+        """Of a layered hive: the class name is that of the key this one covers."""
+        return hive_layer.inherits_class(self._layer_bits)
+
+    @property
+    def _layer_bits(self) -> int:
+        layered = self.hive.base.flags & hive_layer.LAYERED and self.hive.base.minor == 6
+        return self.hive.cells.image[self.offset + 17] if layered else 0
+
+    @property
+    def security(self) -> bytes | None:
+        """The security descriptor; `Hive.security` has the cell. Raises FormatError if damaged."""
+        cell = self.security_cell
+        return None if cell is None else self.hive.security(cell).descriptor
+
+    @property
+    def security_cell(self) -> int | None:
+        """Offset of the security cell from the first bin."""
+        return None if self._nk[9] == NOWHERE else self._nk[9]
 
     @property
     def class_name(self) -> str | None:
@@ -284,6 +322,11 @@ class Value:
 
     def __repr__(self) -> str:
         return f"Value({self.name!r}, type={self.type:#x})"
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Of a layered hive: marks a value of the key below it as deleted."""
+        return bool(self._vk[6] & 0x0002)
 
     @property
     def extents(self) -> list[tuple[int, int]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from recoverykit.errors import FormatError
-from recoverykit.formats.hive import Hive, Key, Value, fold, name_hash, read
+from recoverykit.formats.hive import Hive, Key, Value, fold, read
+from recoverykit.formats.upcase import name_hash
 from tests.builders.hive import (
     WHEN,
     Node,
@@ -176,7 +177,7 @@ def test_what_a_damaged_hive_still_says_can_be_read() -> None:
 # --- keys ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("minor", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("minor", [2, 3, 4, 5, 6])
 def test_every_version_is_read(minor: int) -> None:
     hive = Hive(build(TREE, minor=minor))
     assert hive.base.minor == minor
@@ -218,11 +219,31 @@ def test_a_key_knows_its_time_class_and_place() -> None:
 
 
 def test_links_and_volatile_keys_show_it() -> None:
+    link = Raw(6, "\\Registry\\Machine\\System\\ControlSet001".encode("utf-16-le"))
+    image = bytearray(build({"link": {"SymbolicLinkValue": link}, "odd": {}, "plain": TREE}))
+    for name in ("link", "odd"):
+        image[key(bytes(image), name).offset + 6] |= 0x11
+    found = key(bytes(image), "link")
+    assert found.is_link
+    assert found.is_volatile
+    assert found.flags == 0x31
+    assert found.link_target == "\\Registry\\Machine\\System\\ControlSet001"
+    assert key(bytes(image), "odd").is_link
+    assert key(bytes(image), "odd").link_target is None
+    assert key(bytes(image), "plain").link_target is None
+
+
+def test_a_predefined_key_has_a_handle_and_no_values() -> None:
     image = bytearray(IMAGE)
     offset = key(IMAGE, "Select").offset
-    image[offset + 6] |= 0x11
-    assert key(bytes(image), "Select").is_link
-    assert key(bytes(image), "Select").is_volatile
+    image[offset + 6] |= 0x40
+    struct.pack_into("<I", image, offset + 40, 0x8000_0002)
+    found = key(bytes(image), "Select")
+    assert found.predefined_handle == 0x8000_0002
+    assert list(found.values()) == []
+    assert found.value("Current") is None
+    assert found.values_of("Current") == [None]
+    assert key(IMAGE, "Select").predefined_handle is None
 
 
 def test_the_order_of_keys_is_the_lists() -> None:
@@ -448,6 +469,8 @@ def test_damage_is_refused_with_its_place(change: Change, problem: str) -> None:
     [
         (20, 2, "version 2.5 is not known"),
         (24, 7, "version 1.7 is not known"),
+        (24, 1, "version 1.1, of Windows NT 3.1, has cells of another layout"),
+        (24, 0, "version 1.0, of Windows NT 3.1, has cells of another layout"),
         (28, 6, "transaction log, not a hive"),
         (36, 0x7FFF_FFF8, "not inside a sound hive bin"),
         (36, ROOT_CELL + 4, "not inside a sound hive bin"),
