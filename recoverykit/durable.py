@@ -6,9 +6,9 @@ operation can leave behind is said at each one; `repair.undo` knows how to go on
 Measured and read in ntfs-3g 2022.10.3: renaming over an existing file is *not* atomic there (link
 the old one aside as `NAME.ntfs-3g-NNNNNNNNNN`, unlink it, link the new one, unlink the stage), nor
 is a plain rename (link, unlink). New files get a descriptor that lets everyone in. Hence: a file is
-created with the descriptor it shall have before it has content; an existing file whose size stays
-is patched in place, which touches no folder and none of its metadata (but the time of its last
-change, and on ntfs-3g the archive attribute); and undo expects a missing target, two names of one
+created with the descriptor it shall have before it has content; a hive is patched in place, which
+touches no folder and none of its metadata (but its length, the time of its last change, and on
+ntfs-3g the archive attribute); and undo expects a missing target, two names of one
 file, names left aside, and patches that were written in part.
 """
 
@@ -52,21 +52,28 @@ def append(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def patch(path: Path, *groups: Sequence[tuple[int, bytes]]) -> None:
-    """Write (offset, bytes) pieces over what a file holds there; each group is durable before the
-    next is begun. Refuses to make the file longer.
+def patch(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
+    """Write (offset, bytes) pieces into an existing file, which may become longer.
 
-    Cut: the groups before one, any of its sectors in any order, and none of those after it.
+    Cut: any of their sectors, and any part of what the file grows by.
     """
     descriptor = os.open(path, _INSIDE)
     try:
-        size = os.fstat(descriptor).st_size
-        if any(at + len(content) > size for group in groups for at, content in group):
-            raise OSError(errno.EINVAL, "a piece lies beyond the end of the file", str(path))
-        for group in groups:
-            for at, content in group:
-                _write_at(descriptor, content, at)
-            os.fsync(descriptor)
+        for at, content in pieces:
+            _write_at(descriptor, content, at)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def shorten(path: Path, size: int) -> None:
+    """Cut a file to `size` bytes; refuses to make it longer. Cut: the old length or the new."""
+    descriptor = os.open(path, _INSIDE)
+    try:
+        if size > os.fstat(descriptor).st_size:
+            raise OSError(errno.EINVAL, "a file cannot be shortened to more than it is", str(path))
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -331,15 +331,49 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class SetValue:
-    """Change a registry value in place (same type, same size)."""
+class RegistryData:
+    """What a registry value holds."""
 
-    hive: str  # path relative to the volume
+    type: int  # REG_*, or any other 32 bits
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryKey:
+    """What a registry key is beside its values and subkeys."""
+
+    class_name: str = ""
+    security: bytes = b""  # self-relative descriptor; b"": the one of its parent
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """One value, before and after; None where it does not exist."""
+
     key: str  # below the hive's root, backslashes: "ControlSet001\\Services\\acme"
     name: str
-    type: int  # REG_*
-    before: bytes
-    after: bytes
+    before: RegistryData | None
+    after: RegistryData | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """One key comes or goes; what it holds is changes of its own."""
+
+    key: str
+    before: RegistryKey | None
+    after: RegistryKey | None
+
+
+RegistryChange = ValueChange | KeyChange
+
+
+@dataclass(frozen=True, slots=True)
+class EditHive:
+    """Change keys and values of one hive, in this order."""
+
+    hive: str  # path relative to the volume
+    changes: tuple[RegistryChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +385,7 @@ class QuarantineFile:
     size: int
 
 
-Action = SetValue | QuarantineFile
+Action = EditHive | QuarantineFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,12 +411,13 @@ class Plan:
     """What would be done to one installation, and why. `repair.plan.digest` identifies it."""
 
     root: str  # WindowsInstall.root
-    driver: str
+    driver: str  # "" where the plan is about no driver
     service: str
     reason: str
     actions: tuple[Action, ...]
     preconditions: tuple[FileState, ...]
     space_needed: int  # bytes on the volume
+    title: str = ""  # what the history says: "quarantine acme.sys (service acme)"
 
 
 class Outcome(StrEnum):

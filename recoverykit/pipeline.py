@@ -38,6 +38,7 @@ from recoverykit.repair import transaction
 from recoverykit.repair import undo as undoing
 from recoverykit.visit import (
     DEFAULT,
+    Look,
     Options,
     check_boot,
     examine,
@@ -78,10 +79,12 @@ def repair(target: Path | None, options: Options = DEFAULT) -> Report:
     return carry_out(diagnose(target, options), options)
 
 
-def carry_out(found: Report, options: Options) -> Report:
-    """Act on what `diagnose` reported: the plans a person has seen, and no others."""
-    entries = tuple(_act(entry, options) for entry in found.installations)
-    return summarise("repair", entries, found.gaps, found.notes)
+def carry_out(
+    found: Report, options: Options, *, verb: str = "repair", look: Look = examine
+) -> Report:
+    """Act on what `look` (of `diagnose`) planned: the plans a person has seen, and no others."""
+    entries = tuple(_act(entry, options, look) for entry in found.installations)
+    return summarise(verb, entries, found.gaps, found.notes)
 
 
 def undo(
@@ -112,7 +115,7 @@ def take_back_interrupted(
 # --- acting -------------------------------------------------------------------------------
 
 
-def _act(entry: InstallReport, options: Options) -> InstallReport:
+def _act(entry: InstallReport, options: Options, look: Look) -> InstallReport:
     """What becomes of one diagnosed installation."""
     refused = _reason_not_to(entry, options)
     if refused:
@@ -126,7 +129,7 @@ def _act(entry: InstallReport, options: Options) -> InstallReport:
     if not options.unattended and not _confirmed(entry, options):
         return replace(entry, outcome=Outcome.REFUSED, notes=(*entry.notes, "You said no."))
     try:
-        return _apply(entry, options)
+        return _apply(entry, options, look)
     except RecoveryKitError as exc:
         return replace(entry, outcome=_outcome(exc), error=sentence(exc), exit_code=exc.exit_code)
 
@@ -149,7 +152,8 @@ def _reason_not_to(entry: InstallReport, options: Options) -> str:
 def _confirmed(entry: InstallReport, options: Options) -> bool:
     if options.ask is None or entry.plan is None:
         return False
-    return options.ask(f"Quarantine {entry.plan.driver} on {report.describe(entry.install)}?")
+    title = entry.plan.title[:1].upper() + entry.plan.title[1:]
+    return options.ask(f"{title} on {report.describe(entry.install)}?")
 
 
 def _outcome(exc: RecoveryKitError) -> Outcome:
@@ -158,12 +162,12 @@ def _outcome(exc: RecoveryKitError) -> Outcome:
     return Outcome.REFUSED if isinstance(exc, TargetRefusedError) else Outcome.FAILED
 
 
-def _apply(entry: InstallReport, options: Options) -> InstallReport:
+def _apply(entry: InstallReport, options: Options, look: Look) -> InstallReport:
     with _writable(entry.install.volume, options) as opened:
         install = _same_install(entry, opened.mount)
         fresh = entry
         if opened.before is not None and opened.before.log_unclean:
-            fresh = _still_planned(entry, install, opened.before, options)
+            fresh = _still_planned(entry, install, opened.before, options, look)
         if fresh.plan is None:
             raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
         options.say(f"Repairing {report.describe(install)}")
@@ -184,14 +188,18 @@ def _apply(entry: InstallReport, options: Options) -> InstallReport:
 
 
 def _still_planned(
-    shown: InstallReport, install: WindowsInstall, before: NtfsState, options: Options
+    shown: InstallReport,
+    install: WindowsInstall,
+    before: NtfsState,
+    options: Options,
+    look: Look,
 ) -> InstallReport:
     """A replayed $LogFile may have changed what the plan saw: look and plan again.
 
     Hashes of files may differ then, never what would be done to which of them.
     """
     options.say("Looking again at what the replayed journal brought back")
-    fresh = examine(install, before)
+    fresh = look(install, before)
     if shown.plan is None or fresh.plan is None or _deeds(fresh.plan) != _deeds(shown.plan):
         raise TargetRefusedError(
             f"{install.root} is no longer what the plan saw; beside the replay of its journal "
@@ -204,13 +212,8 @@ def _still_planned(
 def _deeds(plan: Plan) -> tuple[object, ...]:
     """What a plan does to what, without the contents it found there."""
     return (
-        plan.driver.casefold(),
-        *(
-            (item.path,)
-            if isinstance(item, QuarantineFile)
-            else (item.hive, item.key, item.name, item.after)
-            for item in plan.actions
-        ),
+        plan.title.casefold(),
+        *(item.path if isinstance(item, QuarantineFile) else item for item in plan.actions),
     )
 
 

@@ -17,23 +17,29 @@ from recoverykit import __version__
 from recoverykit.model import (
     CheckLine,
     Diagnosis,
+    EditHive,
     Finding,
     Gap,
     InstallReport,
+    KeyChange,
     Outcome,
     Plan,
     QuarantineFile,
+    RegistryChange,
+    RegistryData,
     Report,
-    SetValue,
     Source,
     Suspect,
     TransactionInfo,
+    ValueChange,
     Verdict,
     WindowsInstall,
 )
 
 SCHEMA = "recoverykit.report/1"
 START_NAMES = {0: "boot", 1: "system", 2: "automatic", 3: "on demand", 4: "disabled"}
+_REG_DWORD, _TEXTS = 4, (1, 2, 6, 7)
+_LONG = 60  # characters of a value's text
 
 
 # --- JSON ---------------------------------------------------------------------------------
@@ -138,27 +144,39 @@ def _plan(plan: Plan | None, digest: str) -> dict[str, Any] | None:
         "driver": plan.driver,
         "service": plan.service,
         "reason": plan.reason,
-        "actions": [_action(action) for action in plan.actions],
+        "actions": [row for action in plan.actions for row in _action(action)],
         "space_needed": plan.space_needed,
     }
 
 
-def _action(action: SetValue | QuarantineFile) -> dict[str, Any]:
+def _action(action: EditHive | QuarantineFile) -> Iterator[dict[str, Any]]:
     if isinstance(action, QuarantineFile):
-        return {
+        yield {
             "action": "quarantine-file",
             "path": action.path,
             "sha256": action.sha256,
             "size": action.size,
         }
+        return
+    for change in action.changes:
+        if isinstance(change, ValueChange):
+            yield {"action": "set-value", "hive": action.hive, **_value_change(change)}
+        else:
+            verb = "delete-key" if change.after is None else "create-key"
+            yield {"action": verb, "hive": action.hive, "key": change.key}
+
+
+def _value_change(change: ValueChange) -> dict[str, Any]:
+    stands = change.after if change.after is not None else change.before
+    before, after = (
+        None if data is None else data.data.hex() for data in (change.before, change.after)
+    )
     return {
-        "action": "set-value",
-        "hive": action.hive,
-        "key": action.key,
-        "name": action.name,
-        "type": action.type,
-        "before": action.before.hex(),
-        "after": action.after.hex(),
+        "key": change.key,
+        "name": change.name,
+        "type": None if stands is None else stands.type,
+        "before": before,
+        "after": after,
     }
 
 
@@ -292,23 +310,49 @@ def _suspect_text(suspect: Suspect) -> Iterator[str]:
 def plan_text(plan: Plan) -> Iterator[str]:
     """The plan, one numbered line an action."""
     yield "    What a repair does:"
-    for number, action in enumerate(plan.actions, start=1):
-        yield f"      {number}. {action_text(action)}"
+    lines = (line for action in plan.actions for line in action_lines(action))
+    for number, line in enumerate(lines, start=1):
+        yield f"      {number}. {line}"
     yield "      Before-images are kept on the volume: 'recoverykit undo' takes it all back."
 
 
-def action_text(action: SetValue | QuarantineFile) -> str:
+def action_lines(action: EditHive | QuarantineFile) -> Iterator[str]:
+    """One sentence for each thing that is done."""
     if isinstance(action, QuarantineFile):
-        return f"Move {action.path} into the quarantine (sha256 {action.sha256[:16]}...)"
-    before, after = (_dword(data) for data in (action.before, action.after))
-    return f"Set {action.name} of {action.key} from {before} to {after} in {action.hive}"
+        yield f"Move {action.path} into the quarantine (sha256 {action.sha256[:16]}...)"
+        return
+    for change in action.changes:
+        yield f"{_change(change)} in {action.hive}"
 
 
-def _dword(data: bytes) -> str:
-    if len(data) != 4:
-        return data.hex()
-    value = int.from_bytes(data, "little")
-    return f"{value} ({START_NAMES[value]})" if value in START_NAMES else str(value)
+def _change(change: RegistryChange) -> str:
+    if isinstance(change, KeyChange):
+        return f"{'Delete' if change.after is None else 'Create'} the key {change.key}"
+    name = change.name or "(default)"
+    if change.before is None and change.after is not None:
+        return f"Create {name} of {change.key} as {_shown(name, change.after)}"
+    if change.before is not None and change.after is None:
+        return f"Delete {name} of {change.key} (it is {_shown(name, change.before)})"
+    before, after = (
+        "nothing" if data is None else _shown(name, data) for data in (change.before, change.after)
+    )
+    return f"Set {name} of {change.key} from {before} to {after}"
+
+
+def _shown(name: str, data: RegistryData) -> str:
+    """A value for people: numbers as such, text as text, the rest as hexadecimal digits."""
+    if data.type == _REG_DWORD and len(data.data) == 4:
+        number = int.from_bytes(data.data, "little")
+        known = name.casefold() in ("start", *"0123456789") and number in START_NAMES
+        return f"{number} ({START_NAMES[number]})" if known else str(number)
+    if data.type in _TEXTS:
+        text = data.data[: len(data.data) & ~1].decode("utf-16-le", "replace").rstrip("\0")
+        return '"' + _brief(text.replace("\0", " | ")) + '"'
+    return _brief(data.data.hex()) or "empty"
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 _OUTCOMES = {

@@ -11,6 +11,7 @@ from recoverykit import report
 from recoverykit.model import (
     CheckLine,
     Diagnosis,
+    EditHive,
     FileSystem,
     Finding,
     Gap,
@@ -19,10 +20,11 @@ from recoverykit.model import (
     Outcome,
     Plan,
     QuarantineFile,
+    RegistryData,
     Report,
-    SetValue,
     Source,
     Suspect,
+    ValueChange,
     Verdict,
     Volume,
     WindowsInstall,
@@ -56,7 +58,17 @@ PLAN = Plan(
     "Acme",
     "culprit",
     (
-        SetValue(INSTALL.system_hive, KEY, "Start", 4, b"\0\0\0\0", b"\4\0\0\0"),
+        EditHive(
+            INSTALL.system_hive,
+            (
+                ValueChange(
+                    KEY,
+                    "Start",
+                    RegistryData(4, b"\0\0\0\0"),
+                    RegistryData(4, b"\4\0\0\0"),
+                ),
+            ),
+        ),
         QuarantineFile("Windows/System32/drivers/acme.sys", "ab" * 32, 1000),
     ),
     (),

@@ -1,148 +1,228 @@
-"""Change values of a hive without moving a cell, and tell two hives apart.
+"""Changes of keys and values as a plan lists them: made, taken back, found between two hives.
 
-Only data of the same size and type is exchanged, so no cell, list or security record is touched;
-creating, deleting and resizing come with issue B. The image that comes out is whole and clean, with
-a sequence number beyond every log, so that Windows cannot replay old pages over it.
-Refused: hives older than version 1.3, damaged cells anywhere, a value that is not as planned.
+Every change says what it expects to find, and nothing is done where that is not so. The image that
+comes out is whole and clean, and was read again: it differs from the one before in these changes
+and in nothing else. How cells are moved for it is `hive_editor`'s business, how it comes to the
+disk `hive_save`'s. Refused: dirty hives, versions before 1.3, damage anywhere a change needs.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from recoverykit.errors import FormatError
-from recoverykit.formats.binary import Buffer, to_filetime
+from recoverykit.formats.binary import Buffer
 from recoverykit.formats.hive import Hive, Key, Value, fold
-from recoverykit.formats.regf import BASE_BLOCK_SIZE, bins, seal
+from recoverykit.formats.hive_editor import Editor
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, bins
+from recoverykit.model import KeyChange, RegistryChange, RegistryData, RegistryKey, ValueChange
 
 _T = TypeVar("_T", Key, Value)
+_INLINE = 4  # bytes of data that lie inside the value's own cell
 
 
 @dataclass(frozen=True, slots=True)
-class ValueChange:
-    """One value, before and after. The shape of `model.SetValue` without the hive's path."""
+class Edited:
+    """A changed hive, whole."""
 
-    key: str  # below the hive's root
-    name: str
-    before: bytes
-    after: bytes
-    type: int  # REG_*
+    image: bytes
+    numbers_only: bool  # no cell was moved or resized, and each value lies within one sector
 
 
-class Difference(NamedTuple):
-    """One logical difference. `name` is None where the key itself was added or removed."""
-
-    key: str
-    name: str | None
-    before: bytes | None  # None: it was not there
-    after: bytes | None  # None: it is gone; equal to `before`: the type changed
-
-
-def edit(image: Buffer, changes: Sequence[ValueChange], *, sequence: int, when: datetime) -> bytes:
-    """The whole new hive file: `image` with exactly these changes.
+def edit(
+    image: Buffer, changes: Sequence[RegistryChange], *, sequence: int, when: datetime
+) -> Edited:
+    """The whole new hive file: `image` with exactly these changes, made in their order.
 
     `image` is clean or recovered (`regf_log.Recovery.data`); `sequence` the highest sequence number
     known (`Recovery.sequence`); `when` the new last-write time of the keys touched. Raises
-    FormatError if the hive is damaged, if a value is not as planned, or if reading the result back
-    shows anything but the plan.
+    FormatError if the hive is damaged, if something is not as planned, or if reading the result
+    back shows anything but the plan.
     """
     original = bytes(image)
-    before = Hive(original)
-    if not before.base.clean:
-        raise FormatError("hive", 0, "dirty: its logs must be applied before it is changed")
-    if before.base.minor < 3:
-        raise FormatError("hive header", 24, f"version 1.{before.base.minor} is not written")
-    allocated = _allocated(original, before.base.bins_size)
-    output = bytearray(original)
-    ticks = to_filetime(when)
+    old = Hive(original)
+    _require_before(old, changes)
+    editor = Editor(original, when)
     for change in changes:
-        _exchange(output, before, change, allocated)
-        key = before.find(change.key)
-        if key is not None:
-            struct.pack_into("<Q", output, key.offset + 8, ticks)
-    struct.pack_into("<Q", output, 12, ticks)  # last written, and its copy in the first bin:
-    struct.pack_into("<Q", output, BASE_BLOCK_SIZE + 20, ticks)  # old logs must match them
-    seal(output, (sequence + 1) & 0xFFFF_FFFF, before.base.bins_size)
-    result = bytes(output)
+        _make(editor, change)
+    _require_sound(original, old.base.bins_size, cells=not editor.in_place)
+    numbers = editor.in_place and all(_is_number(change) for change in changes)
+    result = editor.finish((sequence + 1) & 0xFFFF_FFFF)
     if not is_exactly(original, result, changes):
         raise FormatError(
             "hive", BASE_BLOCK_SIZE, "the changed image does not read back as planned"
         )
-    return result
+    return Edited(result, numbers)
 
 
-def _exchange(output: bytearray, hive: Hive, change: ValueChange, allocated: set[int]) -> None:
+def inverse(changes: Sequence[RegistryChange]) -> tuple[RegistryChange, ...]:
+    """The changes that take these back, in the opposite order."""
+    return tuple(_between(change, change, reverse=True) for change in reversed(changes))
+
+
+def net(changes: Sequence[RegistryChange]) -> tuple[RegistryChange, ...]:
+    """The same in as few changes as there are keys and values concerned, without those that come
+    back to what was."""
+    last = {_place(change): change for change in changes}
+    first = {_place(change): change for change in reversed(changes)}
+    joined = (_between(change, last[place]) for place, change in reversed(first.items()))
+    return tuple(change for change in joined if not agrees(change.before, change.after))
+
+
+def _between(
+    first: RegistryChange, last: RegistryChange, *, reverse: bool = False
+) -> RegistryChange:
+    """One change from the state before `first` to that after `last`, which are about one place."""
+    if isinstance(first, ValueChange) and isinstance(last, ValueChange):
+        was, now = (last.after, first.before) if reverse else (first.before, last.after)
+        return ValueChange(first.key, first.name, was, now)
+    if isinstance(first, KeyChange) and isinstance(last, KeyChange):
+        old, new = (last.after, first.before) if reverse else (first.before, last.after)
+        return KeyChange(first.key, old, new)
+    raise ValueError("a key and a value are two places")
+
+
+def label(change: RegistryChange) -> str:
+    """What a change is about, for sentences."""
+    if isinstance(change, ValueChange):
+        return f"value {change.key}\\{change.name or '(default)'}"
+    return f"key {change.key}"
+
+
+def state(hive: Hive, change: RegistryChange) -> RegistryData | RegistryKey | None:
+    """What stands where a change would be made."""
     key = hive.find(change.key)
-    value = key.value(change.name) if key is not None else None
-    label = f"value {change.key}\\{change.name}"
-    if key is None or value is None:
-        raise FormatError(label, 0, "does not exist in this hive")
-    if value.type != change.type:
-        raise FormatError(label, value.offset, f"has type {value.type}, not {change.type}")
-    if value.data != change.before:
-        raise FormatError(label, value.offset, "no longer holds what the plan saw")
-    if len(change.after) != len(change.before):
-        raise FormatError(label, value.offset, "cannot change its size in place")
-    if key.offset not in allocated or value.offset not in allocated:
-        raise FormatError(label, value.offset, "overlaps another cell")
-    position = 0
-    for start, length in value.extents:
-        if start != value.offset + 12 and start - 4 not in allocated:
-            raise FormatError(label, start, "its data overlaps another cell")
-        output[start : start + length] = change.after[position : position + length]
-        position += length
+    if isinstance(change, KeyChange):
+        return None if key is None else key_state(key)
+    value = None if key is None else key.value(change.name)
+    return None if value is None else RegistryData(value.type, bytes(value.data))
 
 
-def _allocated(image: bytes, bins_size: int) -> set[int]:
-    """File offsets of all allocated cells. Raises FormatError where cells do not fill their bin."""
-    allocated = set()
+def agrees(
+    found: RegistryData | RegistryKey | None, wanted: RegistryData | RegistryKey | None
+) -> bool:
+    """Whether they are the same; a key wanted without a descriptor may have any."""
+    if isinstance(found, RegistryKey) and isinstance(wanted, RegistryKey) and not wanted.security:
+        return found.class_name == wanted.class_name
+    return found == wanted
+
+
+def key_state(key: Key) -> RegistryKey:
+    """A key by itself. Raises FormatError for a damaged class name or descriptor."""
+    return RegistryKey(key.class_name or "", _descriptor(key))
+
+
+def _descriptor(key: Key) -> bytes:
+    where = key._nk[9]
+    position, end = key.hive.cells.locate(where, 24, "key security")
+    size = int.from_bytes(key.hive.cells.image[position+20:position+24], "little")
+    return bytes(key.hive.cells.image[position+24:position+24+size])
+
+
+def _is_number(change: RegistryChange) -> bool:
+    return (
+        isinstance(change, ValueChange)
+        and change.after is not None
+        and len(change.after.data) <= _INLINE
+    )
+
+
+def _require_sound(image: bytes, bins_size: int, *, cells: bool) -> None:
+    """The bins follow each other, and (where cells are moved) cells fill each of them."""
     unpack = struct.Struct("<i").unpack_from
     for start, length in bins(image, bins_size):
-        position, end = start + 32, start + length
+        position, end = start + 32, start + length if cells else 0
         while position < end:
-            size = unpack(image, position)[0]
-            if size < 0:
-                allocated.add(position)
-                size = -size
+            size = abs(unpack(image, position)[0])
             if size < 8 or size & 7 or position + size > end:
                 raise FormatError("hive cell", position, "its size is wrong")
             position += size
-    return allocated
 
 
-def is_exactly(before: Buffer, after: Buffer, changes: Sequence[ValueChange]) -> bool:
-    """Whether `after` is `before` with these changes of values, and no other logical difference.
+def _require_before(hive: Hive, changes: Sequence[RegistryChange]) -> None:
+    """Everything is as planned, followed change by change; and no key goes with more than that."""
+    now: dict[tuple[str, str | None], RegistryData | RegistryKey | None] = {}
+    for change in changes:
+        place = _place(change)
+        found = now[place] if place in now else state(hive, change)
+        if not agrees(found, change.before):
+            raise FormatError(label(change), 0, _surprise(found, change))
+        now[place] = change.after
+    for change in changes:
+        if isinstance(change, KeyChange) and change.after is None:
+            _require_listed(hive, change.key, now)
+
+
+def _surprise(found: object, change: RegistryChange) -> str:
+    if found is None:
+        return "does not exist in this hive"
+    if change.before is None:
+        return "exists already"
+    return "no longer holds what the plan saw"
+
+
+def _require_listed(hive: Hive, path: str, places: Container[tuple[str, str | None]]) -> None:
+    """What a key holds goes by changes of its own, so that it can be brought back."""
+    key = hive.find(path)
+    if key is None:
+        return
+    folded = fold(key.path)
+    below = [(f"{folded}\\{fold(child.name)}", None) for child in key.subkeys()]
+    if not all(
+        place in places for place in (*below, *((folded, fold(v.name)) for v in key.values()))
+    ):
+        raise FormatError(f"key {path}", key.offset, "is not empty: it holds more than planned")
+
+
+def _make(editor: Editor, change: RegistryChange) -> None:
+    if isinstance(change, ValueChange):
+        if change.after is None:
+            editor.delete_value(change.key, change.name)
+        else:
+            editor.set_value(change.key, change.name, change.after.type, change.after.data)
+    elif change.after is None:
+        editor.delete_key(change.key)
+    else:
+        after = change.after
+        editor.create_key(change.key, class_name=after.class_name, security=after.security or None)
+
+
+# --- reading back -------------------------------------------------------------------------
+
+
+def is_exactly(before: Buffer, after: Buffer, changes: Sequence[RegistryChange]) -> bool:
+    """Whether `after` is `before` with these changes, and no other logical difference.
 
     Decided from the bytes where they allow it: everything outside the cells of the changed values
     is identical, and nothing else refers to those cells. Only where that cannot be shown are both
     hives walked. Raises FormatError where one of them cannot be read.
     """
     old, new = Hive(before), Hive(after)
-    if any(_read_back(new, change) != (change.type, change.after) for change in changes):
+    final = {_place(change): change for change in changes}  # the last of each place
+    if not all(agrees(state(new, change), change.after) for change in final.values()):
         return False
-    if _differ_only_in(bytes(before), bytes(after), old, changes):
+    numbers = [change for change in changes if isinstance(change, ValueChange)]
+    if len(numbers) == len(changes) and _differ_only_in(bytes(before), bytes(after), old, numbers):
         return True
-    planned = {
-        (fold(c.key), fold(c.name)): (c.before, c.after) for c in changes if c.before != c.after
-    }
-    found = {
-        (fold(d.key), None if d.name is None else fold(d.name)): (d.before, d.after)
-        for d in differences(old, new)
-    }
-    return found == planned
+    planned = {_place(change): (change.before, change.after) for change in net(changes)}
+    found = {_place(change): change for change in differences(old, new)}
+    return found.keys() == planned.keys() and all(
+        agrees(found[place].before, was) and agrees(found[place].after, will)
+        for place, (was, will) in planned.items()
+    )
 
 
-def _read_back(hive: Hive, change: ValueChange) -> tuple[int, bytes] | None:
-    key = hive.find(change.key)
-    value = key.value(change.name) if key is not None else None
-    return None if value is None else (value.type, bytes(value.data))
+def _place(change: RegistryChange) -> tuple[str, str | None]:
+    """What a change is about: (key, value), (key, None)."""
+    name = fold(change.name) if isinstance(change, ValueChange) else None
+    return fold(change.key), name
 
 
-# What `regf.seal` and `edit` write beside the values: sequence numbers and time stamp, the file
+# What `regf.seal` and the editor write beside the values: sequence numbers and time stamp, the file
 # type, the checksum, and the time stamp's copy in the first bin.
 _BOOKKEEPING = ((4, 20), (28, 32), (508, 512), (BASE_BLOCK_SIZE + 20, BASE_BLOCK_SIZE + 28))
 
@@ -184,45 +264,37 @@ def _references(image: bytes, offset: int) -> int:
     return image.count(struct.pack("<I", offset - BASE_BLOCK_SIZE), BASE_BLOCK_SIZE)
 
 
-def differences(before: Hive, after: Hive) -> list[Difference]:
-    """Every key, class name, value, type and byte of data that differs; times are not compared.
+def differences(before: Hive, after: Hive) -> list[RegistryChange]:
+    """Every key, class name, descriptor, value, type and byte that differs; times are not compared.
 
     Raises FormatError where one of the hives cannot be read.
     """
-    found: list[Difference] = []
+    found: list[RegistryChange] = []
     pending: list[tuple[Key | None, Key | None]] = [(before.root, after.root)]
     while pending:
         old, new = pending.pop()
-        if _named(old) != _named(new):
-            found.append(Difference(_path(old, new), None, _named(old), _named(new)))
-        found += _value_differences(old, new)
+        path = old.path if old is not None else new.path if new is not None else ""
+        was, now = (None if key is None else key_state(key) for key in (old, new))
+        if was != now:
+            found.append(KeyChange(path, was, now))
+        found += _value_differences(path, old, new)
         pending += _paired(
             old.subkeys() if old is not None else (), new.subkeys() if new is not None else ()
         )
     return found
 
 
-def _path(old: Key | None, new: Key | None) -> str:
-    return old.path if old is not None else new.path if new is not None else ""
-
-
-def _named(key: Key | None) -> bytes | None:
-    """A key by itself: its class name, or None where it does not exist."""
-    return None if key is None else (key.class_name or "").encode("utf-16-le", "surrogatepass")
-
-
-def _value_differences(old: Key | None, new: Key | None) -> Iterator[Difference]:
+def _value_differences(path: str, old: Key | None, new: Key | None) -> Iterator[ValueChange]:
     for left, right in _paired(
         old.values() if old is not None else (), new.values() if new is not None else ()
     ):
-        before = left.data if left is not None else None
-        after = right.data if right is not None else None
-        same_type = left is not None and right is not None and left.type == right.type
-        if before != after or not same_type:
+        was, now = (
+            None if value is None else RegistryData(value.type, bytes(value.data))
+            for value in (left, right)
+        )
+        if was != now:
             shown = left if left is not None else right
-            yield Difference(
-                _path(old, new), shown.name if shown is not None else "", before, after
-            )
+            yield ValueChange(path, shown.name if shown is not None else "", was, now)
 
 
 def _paired(old: Iterable[_T], new: Iterable[_T]) -> list[tuple[_T | None, _T | None]]:

@@ -64,11 +64,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """How a hive is saved, and what stands there afterwards."""
+    """How a hive is saved."""
 
+    before: HiveFiles
     steps: tuple[Step, ...]
-    after: HiveFiles
-    record: tuple[FilePatch, ...]  # what `back` needs
+
+    @property
+    def after(self) -> HiveFiles:
+        """The files when all steps are done."""
+        files = self.before
+        for step in self.steps:
+            files = applied(files, step)
+        return files
 
 
 def save(files: HiveFiles, found: Recovery, image: bytes, *, numbers_only: bool) -> Saving:
@@ -79,27 +86,32 @@ def save(files: HiveFiles, found: Recovery, image: bytes, *, numbers_only: bool)
     """
     in_place = numbers_only and len(image) == len(files.hive) and _sound(files.hive)
     steps = _in_place(files, image) if in_place else _through_log(files, found, image)
-    after, touched = files, dict[str, list[tuple[int, int]]]()
-    for step in steps:
-        after = applied(after, step)
+    return Saving(files, steps)
+
+
+def record(saving: Saving) -> tuple[FilePatch, ...]:
+    """What `back` needs."""
+    touched: dict[str, list[tuple[int, int]]] = {}
+    for step in saving.steps:
         written = ((offset, len(data)) for offset, data in step.writes)
         touched.setdefault(step.file, []).extend(written)
-    return Saving(steps, after, patches(files, after, touched))
+    return patches(saving.before, saving.after, touched)
 
 
-def back(now: HiveFiles, record: Sequence[FilePatch]) -> tuple[Step, ...] | None:
+def back(now: HiveFiles, kept: Sequence[FilePatch]) -> tuple[Step, ...] | None:
     """How to take a save back: from what it left, or left half done, or an undo left half done.
 
-    None if the files are none of these: somebody else has written to them since.
+    `kept` is the `record` of the save. None if the files are none of these: somebody else has
+    written to them since.
     """
-    before = rewound(now, record, forward=False)
-    after = rewound(now, record, forward=True)
+    before = rewound(now, kept, forward=False)
+    after = rewound(now, kept, forward=True)
     if before is None or after is None:
         return None
     if now == before:
         return ()
-    if all(patch.name == now.name or not patch.pieces for patch in record):
-        return _in_place_back(now, before, record)
+    if all(patch.name == now.name or not patch.pieces for patch in kept):
+        return _in_place_back(now, before, kept)
     return _through_log_back(now, before, after)
 
 
@@ -131,9 +143,9 @@ def _in_place(files: HiveFiles, image: bytes) -> tuple[Step, ...]:
 
 
 def _in_place_back(
-    now: HiveFiles, before: HiveFiles, record: Sequence[FilePatch]
+    now: HiveFiles, before: HiveFiles, kept: Sequence[FilePatch]
 ) -> tuple[Step, ...] | None:
-    pieces = next(patch.pieces for patch in record if patch.name == now.name)
+    pieces = next(patch.pieces for patch in kept if patch.name == now.name)
     if not all(_mixed(now.hive, piece) for piece in pieces):
         return None
     return tuple(reversed(_split(now.name, difference(now.hive, before.hive))))
@@ -269,19 +281,37 @@ def _newer_format(files: HiveFiles) -> bool:
 def _through_log_back(
     now: HiveFiles, before: HiveFiles, after: HiveFiles
 ) -> tuple[Step, ...] | None:
-    old, found = _recovered(before), _recovered(now)
-    if old is None or found is None:
+    old = _recovered(before)
+    if old is None:
         return None
-    steps: list[Step] = []
-    if _same(found, after.hive):
-        steps += _through_log(now, found, bytes(old.data))
-    elif not _same(found, bytes(old.data)):
-        return None
-    elif now.hive[:SECTOR] != before.hive[:SECTOR] or now.logs != before.logs:
-        steps += _settle(now, found)
+    steps = _mend(now, before, after, bytes(old.data))
     for step in steps:
         now = applied(now, step)
-    return (*steps, *_reset(now, before))
+    found = _recovered(now)
+    if found is None:
+        return None
+    more: tuple[Step, ...] = ()
+    if _same(bytes(found.data), after.hive):
+        more = _through_log(now, found, bytes(old.data))
+    elif not _same(bytes(found.data), bytes(old.data)):
+        return None
+    elif now.hive[:SECTOR] != before.hive[:SECTOR] or now.logs != before.logs:
+        more = tuple(_settle(now, found))
+    for step in more:
+        now = applied(now, step)
+    return (*steps, *more, *_reset(now, before))
+
+
+def _mend(now: HiveFiles, before: HiveFiles, after: HiveFiles, whole: bytes) -> tuple[Step, ...]:
+    """A header that is torn itself, which disks do not do: it was being written while the bins were
+    wholly the old ones or the new ones."""
+    if _sound(now.hive) or now.hive[:SECTOR] == before.hive[:SECTOR]:
+        return ()
+    for image in (whole, after.hive):
+        repaired = now.having(now.name, image[:SECTOR] + now.hive[SECTOR:])
+        if _same(repaired.hive, image):
+            return (Step(now.name, ((0, image[:SECTOR]),)),)
+    return ()
 
 
 def _reset(now: HiveFiles, before: HiveFiles) -> Iterator[Step]:
@@ -320,12 +350,8 @@ def _recovered(files: HiveFiles) -> Recovery | None:
         return None
 
 
-def _same(found: Recovery, image: bytes) -> bool:
+def _same(left: bytes, right: bytes) -> bool:
     """Whether two whole hives have the same bins; what lies behind them means nothing."""
-    size = int.from_bytes(image[40:44], "little")
-    data = bytes(found.data)
-    return (
-        data[40:44] == image[40:44]
-        and data[BASE_BLOCK_SIZE : BASE_BLOCK_SIZE + size]
-        == image[BASE_BLOCK_SIZE : BASE_BLOCK_SIZE + size]
-    )
+    end = BASE_BLOCK_SIZE + int.from_bytes(right[40:44], "little")
+    same_size = left[40:44] == right[40:44] and len(left) >= end
+    return same_size and left[BASE_BLOCK_SIZE:end] == right[BASE_BLOCK_SIZE:end]

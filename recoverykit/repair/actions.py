@@ -2,12 +2,11 @@
 
     1. before-image     a copy, or a hive's sectors before and after; written and synced
     2. INTENT           appended to the journal and synced
-    3. the change       sectors written in place, or a stage renamed over the target, or one rename
+    3. the change       a hive is written in steps, a file is moved by one rename
     4. DONE             appended to the journal and synced
 
-A hive is patched in place (`formats.hive_patch` says why every cut leaves one that can be started
-from). Only where its size changes, because logs made it grow, or where its header is damaged, the
-whole file is staged and renamed: ntfs-3g then has a moment with no hive at all.
+A hive is written in place, with its log (`formats.hive_save` says in which order, and why every cut
+leaves the old hive or the new one); it is never replaced by another file.
 
 Hives come before files: a service is disabled first and its file moved after, so that a machine
 whose power is cut in between has no driver that is wanted and missing.
@@ -23,13 +22,27 @@ from pathlib import Path
 
 from recoverykit import durable
 from recoverykit.errors import RecoveryKitError
-from recoverykit.formats import hive_patch
-from recoverykit.formats.hive_patch import Piece
+from recoverykit.formats import hive_files, hive_save
+from recoverykit.formats.hive_edit import Edited
+from recoverykit.formats.hive_files import FilePatch, HiveFiles
+from recoverykit.formats.hive_save import Saving
+from recoverykit.formats.regf_log import Recovery
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
-from recoverykit.model import Plan, QuarantineFile, SetValue
+from recoverykit.model import EditHive, Plan, QuarantineFile, RegistryChange
 from recoverykit.repair import hives
 from recoverykit.repair.journal import QUARANTINE, Intent, Journal, describe, locate, stands
+
+
+@dataclass(frozen=True, slots=True)
+class HiveWrite:
+    """A hive's change, computed and not yet made."""
+
+    whole: bytes = field(repr=False)  # what the files say before
+    saving: Saving = field(repr=False)
+    after: HiveFiles = field(repr=False)
+    record: tuple[FilePatch, ...] = field(repr=False)
+    changes: tuple[RegistryChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,84 +51,97 @@ class Change:
 
     target: str
     before: str  # sha256 of what must stand there
-    content: bytes | None = field(default=None, repr=False)  # the new file; None: moved away
-    pieces: tuple[Piece, ...] = field(default=(), repr=False)  # to be patched; (): replaced whole
-    values: tuple[SetValue, ...] = ()
-    original: bytes = field(default=b"", repr=False)  # a hive's readable state before
+    hive: HiveWrite | None = None  # None: the file is moved away
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Every file that is written to, relative to the volume."""
+        if self.hive is None:
+            return (self.target,)
+        folder = self.target.rpartition("/")[0]
+        written = [patch.name for patch in self.hive.record if patch.pieces]
+        return tuple(f"{folder}/{name}" if folder else name for name in written)
 
 
 def prepare(mount: Path, plan: Plan, now: datetime) -> tuple[Change, ...]:
     """Compute every change in memory, hives first. Raises FormatError, OSError."""
     seen = {state.path: state.sha256 for state in plan.preconditions}
-    by_hive: dict[str, list[SetValue]] = {}
+    by_hive: dict[str, list[RegistryChange]] = {}
     for action in plan.actions:
-        if isinstance(action, SetValue):
-            by_hive.setdefault(action.hive, []).append(action)
-    edits = [_edit(mount, path, values, seen[path], now) for path, values in by_hive.items()]
-    files = [action for action in plan.actions if isinstance(action, QuarantineFile)]
-    return (*edits, *(Change(action.path, action.sha256) for action in files))
+        if isinstance(action, EditHive):
+            by_hive.setdefault(action.hive, []).extend(action.changes)
+    edits = []
+    for path, changes in by_hive.items():
+        files = hives.files(locate(mount, path))
+        _, found = hives.recovered(files)
+        edits.append(hive_change(path, files, found, hives.changed(found, changes, now), changes))
+        if edits[-1].before != seen[path]:
+            raise RecoveryKitError(f"{path} changed while the repair was being made")
+    moves = [action for action in plan.actions if isinstance(action, QuarantineFile)]
+    return (*edits, *(Change(action.path, action.sha256) for action in moves))
 
 
-def _edit(mount: Path, path: str, values: Sequence[SetValue], before: str, now: datetime) -> Change:
-    target = locate(mount, path)
-    standing = target.read_bytes()
-    _, recovery = hives.recovered(target, standing)
-    content = hives.changed(recovery, values, now)
-    change = edited(path, standing, content, values, bytes(recovery.data))
-    if change.before != before:
-        raise RecoveryKitError(f"{target} changed while the repair was being made")
-    return change
-
-
-def edited(
-    path: str, standing: bytes, content: bytes, values: Sequence[SetValue], original: bytes = b""
+def hive_change(
+    path: str,
+    files: HiveFiles,
+    found: Recovery,
+    edited: Edited,
+    changes: Sequence[RegistryChange],
 ) -> Change:
-    """The change of a hive that holds `standing` now, in place if that can be."""
-    in_place = hive_patch.fits(standing, len(standing), len(content))
-    pieces = hive_patch.difference(standing, content) if in_place else ()
-    return Change(path, sha256(standing), content, pieces, tuple(values), original)
+    """The change that brings an edited hive to the disk. Raises FormatError."""
+    saving = hive_save.save(files, found, edited.image, numbers_only=edited.numbers_only)
+    kept = hive_save.record(saving)
+    write = HiveWrite(bytes(found.data), saving, saving.after, kept, tuple(changes))
+    return Change(path, sha256(files.hive), write)
 
 
 def carry_out(journal: Journal, change: Change) -> None:
     """Make one change, journalled. Raises OSError, RecoveryKitError."""
-    if change.content is None:
+    if change.hive is None:
         _quarantine(journal, change)
     else:
-        rewrite(journal, "intent", change, change.content)
+        rewrite(journal, "intent", change, change.hive)
 
 
 def _quarantine(journal: Journal, change: Change) -> None:
     target = locate(journal.mount, change.target)
     intent = _intent(journal, change, change.before)
     intent = replace(intent, moved_to=_place(journal, target, intent.number))
-    _copy(journal, intent, target)
+    if durable.copy(target, journal.folder / intent.image, PRIVATE_FILE) != intent.before:
+        raise RecoveryKitError(f"{target} changed while the repair was being made")
     journal.append("intent", **describe(intent))
     durable.move(target, locate(journal.mount, intent.moved_to))
     journal.append("done", number=intent.number)
 
 
-def rewrite(journal: Journal, event: str, change: Change, content: bytes) -> None:
-    """Give a hive its new content, of apply ("intent") or of undo ("undo-intent")."""
+def rewrite(journal: Journal, event: str, change: Change, write: HiveWrite) -> None:
+    """Save a changed hive, of apply ("intent") or of undo ("undo-intent")."""
     target = locate(journal.mount, change.target)
-    intent = _intent(journal, change, sha256(content))
+    record = hive_files.pack(write.record)
+    intent = replace(
+        _intent(journal, change, sha256(write.after.hive)),
+        changes=write.changes,
+        patch=sha256(record),
+        logs=_logs(target.parent, write),
+    )
     image = journal.folder / intent.image
     if stands(image):  # of an undo that was cut before it could say so
         durable.remove(image)
-    if not change.pieces:
-        _copy(journal, intent, target)
-        journal.append(event, **describe(intent))
-        durable.write(stage(journal, target), content, intent.metadata.security)
-        put(journal, target, intent.metadata, times=False)
-    else:
-        record = hive_patch.pack(change.pieces)
-        intent = replace(intent, patch=sha256(record))
-        durable.write(image, record, PRIVATE_FILE)
-        if not _untouched(target, change.pieces):
-            raise RecoveryKitError(f"{target} changed while the repair was being made")
-        journal.append(event, **describe(intent))
-        durable.patch(target, *hive_patch.forward(change.pieces))
-        dress(target, intent.metadata, times=False)
+    durable.write(image, record, PRIVATE_FILE)
+    if hives.files(target) != write.saving.before:
+        raise RecoveryKitError(f"{target} changed while the repair was being made")
+    journal.append(event, **describe(intent))
+    hives.write(target.parent, write.saving.steps, intent.metadata.security)
+    dress_hive(target, intent, times=False)
     journal.append("done", number=intent.number)
+
+
+def _logs(folder: Path, write: HiveWrite) -> tuple[tuple[str, Metadata], ...]:
+    """What is to be given back to the logs that are written to."""
+    written = [patch.name for patch in write.record if patch.pieces and patch.before]
+    return tuple(
+        (name, ntfs_metadata.read(folder / name)) for name in written if name != write.after.name
+    )
 
 
 def _intent(journal: Journal, change: Change, after: str) -> Intent:
@@ -127,22 +153,7 @@ def _intent(journal: Journal, change: Change, after: str) -> Intent:
         after=after,
         image=f"{number:04}.before",
         metadata=ntfs_metadata.read(locate(journal.mount, change.target)),
-        values=change.values,
     )
-
-
-def _untouched(target: Path, pieces: Sequence[Piece]) -> bool:
-    with target.open("rb") as stream:
-        for piece in pieces:
-            stream.seek(piece.offset)
-            if stream.read(len(piece.before)) != piece.before:
-                return False
-    return True
-
-
-def _copy(journal: Journal, intent: Intent, target: Path) -> None:
-    if durable.copy(target, journal.folder / intent.image, PRIVATE_FILE) != intent.before:
-        raise RecoveryKitError(f"{target} changed while the repair was being made")
 
 
 def _place(journal: Journal, target: Path, number: int) -> str:
@@ -153,17 +164,16 @@ def _place(journal: Journal, target: Path, number: int) -> str:
 
 
 def stage(journal: Journal, target: Path) -> Path:
-    """The file that is written beside `target` and renamed over it."""
+    """The file that is written beside `target` and then takes its place."""
     return target.with_name(f"{target.name}.{journal.id}")
 
 
-def put(journal: Journal, target: Path, metadata: Metadata, *, times: bool) -> None:
-    """Give the written stage the metadata of its target, and its place."""
-    staged = stage(journal, target)
-    durable.stamp(staged, metadata, times=times)
-    durable.replace(staged, target)
-    if metadata.short_name is not None:
-        durable.name_short(target, metadata.short_name)
+def dress_hive(target: Path, intent: Intent, *, times: bool) -> None:
+    """Give a hive and its logs back what writing them, or a cut, took."""
+    dress(target, intent.metadata, times=times)
+    for name, metadata in intent.logs:
+        if stands(target.with_name(name)):
+            dress(target.with_name(name), metadata, times=times)
 
 
 def dress(target: Path, wanted: Metadata, *, times: bool) -> None:

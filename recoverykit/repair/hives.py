@@ -1,60 +1,59 @@
-"""Hives of a mounted volume: read with their logs, changed in memory, compared.
-
-The logs beside a hive are never written: the new hive's sequence number lies beyond every entry
-they hold, so Windows will not replay them over it.
-"""
+"""Hives of a mounted volume: read with their logs, changed in memory, saved step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from recoverykit.formats import hive, hive_edit
+from recoverykit import durable
+from recoverykit.formats import hive_edit, regf_log
 from recoverykit.formats.hive import Hive
+from recoverykit.formats.hive_edit import Edited
+from recoverykit.formats.hive_files import HiveFiles
+from recoverykit.formats.hive_save import Step
 from recoverykit.formats.regf_log import Recovery
-from recoverykit.model import SetValue
+from recoverykit.model import RegistryChange
 
-_LOGS = (".log", ".log1", ".log2")
+LOGS = (".LOG", ".LOG1", ".LOG2")
+
+
+def files(path: Path) -> HiveFiles:
+    """A hive and its logs as they stand, under the names they have on disk. Raises OSError."""
+    wanted = {(path.name + suffix).casefold() for suffix in LOGS}
+    beside = sorted(one for one in path.parent.iterdir() if one.name.casefold() in wanted)
+    logs = {log.name: log.read_bytes() for log in beside if log.is_file() and not log.is_symlink()}
+    return HiveFiles(path.name, path.read_bytes(), logs)
 
 
 def load(path: Path) -> tuple[Hive, Recovery]:
     """A hive, made whole from its logs. Raises FormatError if they cannot; OSError."""
-    return recovered(path, path.read_bytes())
+    return recovered(files(path))
 
 
-def recovered(path: Path, standing: bytes) -> tuple[Hive, Recovery]:
-    """The same where the file's bytes were read already."""
-    wanted = [path.name.casefold() + suffix for suffix in _LOGS]
-    logs = [beside for beside in sorted(path.parent.iterdir()) if beside.name.casefold() in wanted]
-    return hive.read(standing, [(log.name, log.read_bytes()) for log in logs])
+def recovered(found: HiveFiles) -> tuple[Hive, Recovery]:
+    """The same where the bytes were read already."""
+    recovery = regf_log.recover(found.hive, sorted(found.logs.items()))
+    return Hive(recovery.data), recovery
 
 
-def changed(recovery: Recovery, values: Iterable[SetValue], when: datetime) -> bytes:
-    """The whole new file. Raises FormatError if a value is not as `before` says."""
-    data = bytes(recovery.data)
-    return hive_edit.edit(data, _changes(values), sequence=recovery.sequence, when=when)
+def changed(recovery: Recovery, changes: Sequence[RegistryChange], when: datetime) -> Edited:
+    """The whole new hive. Raises FormatError if something is not as `before` says."""
+    return hive_edit.edit(recovery.data, changes, sequence=recovery.sequence, when=when)
 
 
-def inverse(values: Sequence[SetValue]) -> tuple[SetValue, ...]:
-    return tuple(replace(value, before=value.after, after=value.before) for value in values)
+def write(folder: Path, steps: Iterable[Step], security: bytes | None) -> None:
+    """Do the steps in a folder, each durable before the next. Raises OSError.
 
-
-def current(loaded: Hive, value: SetValue) -> bytes | None:
-    """What a value holds now; None if it, or its key, is gone or has another type."""
-    key = loaded.find(value.key)
-    found = key.value(value.name) if key is not None else None
-    return bytes(found.data) if found is not None and found.type == value.type else None
-
-
-def is_exactly(before: bytes, after: bytes, values: Iterable[SetValue]) -> bool:
-    """Whether the hives differ in these values and in no other. Raises FormatError."""
-    return hive_edit.is_exactly(before, after, _changes(values))
-
-
-def _changes(values: Iterable[SetValue]) -> list[hive_edit.ValueChange]:
-    return [
-        hive_edit.ValueChange(value.key, value.name, value.before, value.after, value.type)
-        for value in values
-    ]
+    `security` is the descriptor of a log that has to be made.
+    """
+    for step in steps:
+        path = folder / step.file
+        if step.remove:
+            durable.remove(path)
+        elif step.writes and not path.exists():
+            durable.write(path, b"".join(data for _, data in step.writes), security)
+        elif step.writes:
+            durable.patch(path, step.writes)
+        if step.size is not None:
+            durable.shorten(path, step.size)

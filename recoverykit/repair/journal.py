@@ -26,18 +26,20 @@ from recoverykit import durable
 from recoverykit.errors import FormatError, TargetRefusedError
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import Metadata
-from recoverykit.model import SetValue, TransactionInfo
+from recoverykit.model import RegistryChange, TransactionInfo
+from recoverykit.repair import record
 
 HOME = "RecoveryKit"
 QUARANTINE = "quarantine"
 OPEN, CLOSED = "journal.jsonl", "journal.undone"
-VERSION = 1
+VERSION = 2  # 1: before changes of keys and of a value's size
 
 _MAX_SIZE = 16 << 20
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')
 _IMAGE = re.compile(r"\d{4}\.before")
+_RAW = ("security", "attributes", "times", "short_name")  # of Metadata
 
 
 # --- values -------------------------------------------------------------------------------
@@ -54,8 +56,9 @@ class Intent:
     image: str  # "0000.before"
     metadata: Metadata
     moved_to: str = ""  # "" for a replaced file
-    values: tuple[SetValue, ...] = ()  # what the change changed, where it is a hive
-    patch: str = ""  # sha256 of an image of patched sectors; "": it is a copy of the file
+    changes: tuple[RegistryChange, ...] = ()  # of a hive, in the order they were made
+    patch: str = ""  # sha256 of the record of a hive's sectors; "": the image is a copy
+    logs: tuple[tuple[str, Metadata], ...] = ()  # of a hive, by name, that are written to as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,32 +286,20 @@ def _require(condition: object) -> None:
 
 
 def _intent(fields: Mapping[str, Any]) -> Intent:
-    values = tuple(
-        SetValue(
-            fields["target"],
-            str(value["key"]),
-            str(value["name"]),
-            int(value["type"]),
-            bytes.fromhex(value["before"]),
-            bytes.fromhex(value["after"]),
-        )
-        for value in fields["values"]
-    )
-    kept = {
-        name: None if fields["metadata"][name] is None else bytes.fromhex(fields["metadata"][name])
-        for name in ("security", "attributes", "times", "short_name")
-    }
+    changes = tuple(record.parse(change) for change in fields["changes"])
     intent = Intent(
         int(fields["number"]),
         str(fields["target"]),
         str(fields["before"]),
         str(fields["after"]),
         str(fields["image"]),
-        Metadata(**kept, modified=int(fields["metadata"]["modified"])),
+        _metadata(fields["metadata"]),
         str(fields["moved_to"]),
-        values,
+        changes,
         str(fields["patch"]),
+        tuple((str(name), _metadata(kept)) for name, kept in fields["logs"].items()),
     )
+    _require(not any(_FORBIDDEN.search(name) or "/" in name for name, _ in intent.logs))
     _require(_HASH.fullmatch(intent.before) and _HASH.fullmatch(intent.after))
     _require(not intent.patch or _HASH.fullmatch(intent.patch))
     _require(_IMAGE.fullmatch(intent.image))
@@ -317,7 +308,6 @@ def _intent(fields: Mapping[str, Any]) -> Intent:
 
 def describe(intent: Intent) -> dict[str, object]:
     """The fields of an intent's line; `_intent` reads them back."""
-    kept = intent.metadata
     return {
         "number": intent.number,
         "target": intent.target,
@@ -326,28 +316,23 @@ def describe(intent: Intent) -> dict[str, object]:
         "image": intent.image,
         "moved_to": intent.moved_to,
         "patch": intent.patch,
-        "metadata": {
-            "security": _hex(kept.security),
-            "attributes": _hex(kept.attributes),
-            "times": _hex(kept.times),
-            "short_name": _hex(kept.short_name),
-            "modified": kept.modified,
-        },
-        "values": [
-            {
-                "key": value.key,
-                "name": value.name,
-                "type": value.type,
-                "before": value.before.hex(),
-                "after": value.after.hex(),
-            }
-            for value in intent.values
-        ],
+        "metadata": _kept(intent.metadata),
+        "logs": {name: _kept(metadata) for name, metadata in intent.logs},
+        "changes": [record.describe(change) for change in intent.changes],
     }
 
 
-def _hex(value: bytes | None) -> str | None:
-    return None if value is None else value.hex()
+def _kept(metadata: Metadata) -> dict[str, object]:
+    raw = {name: getattr(metadata, name) for name in _RAW}
+    return {
+        **{name: None if value is None else value.hex() for name, value in raw.items()},
+        "modified": metadata.modified,
+    }
+
+
+def _metadata(fields: Mapping[str, Any]) -> Metadata:
+    raw = {name: None if fields[name] is None else bytes.fromhex(fields[name]) for name in _RAW}
+    return Metadata(**raw, modified=int(fields["modified"]))
 
 
 def _begin(fields: Mapping[str, Any]) -> Mapping[str, Any]:

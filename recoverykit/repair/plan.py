@@ -21,27 +21,31 @@ from pathlib import Path
 from typing import Any
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import hive_patch
 from recoverykit.formats.hive import REG_DWORD, Hive, Key
-from recoverykit.formats.regf import BASE_BLOCK_SIZE, SECTOR, BaseBlock
+from recoverykit.formats.regf import PAGE, SECTOR, BaseBlock
 from recoverykit.model import (
     Action,
+    EditHive,
     Evidence,
     FileState,
+    KeyChange,
     Plan,
     QuarantineFile,
     Refusal,
+    RegistryChange,
+    RegistryData,
     Service,
-    SetValue,
     Suspect,
+    ValueChange,
     WindowsInstall,
 )
-from recoverykit.repair import guard
+from recoverykit.repair import guard, record
 
-DISABLED = (4).to_bytes(4, "little")
+DISABLED = RegistryData(REG_DWORD, (4).to_bytes(4, "little"))
 LOGS = (".LOG", ".LOG1", ".LOG2")
 MARGIN = 8 << 20  # the journal, folders, and what NTFS itself needs
 _CRITICAL = 3
+_PAGES = 6  # that one change may touch: key, parent, lists, value, data, descriptor
 _SHORT = re.compile(r"[^ .]{1,8}(\.[^ .]{1,3})?")
 _CHUNK = 1 << 20
 
@@ -60,15 +64,15 @@ def make(
         refusal = guard.refuse(service, evidence)
         if refusal is not None:
             return refusal
-    values: list[SetValue] = []
+    values: list[ValueChange] = []
     for service in services:
-        found = _disable(install, service, hive)
+        found = _disable(install.control_set, service, hive)
         if isinstance(found, str):
             return _refusal(suspect, found)
         values += found
     if not values:
         return _refusal(suspect, "its service is disabled already.")
-    return _plan(install, suspect, services, values, hive)
+    return _plan(install, suspect, services, values)
 
 
 def _refusal(suspect: Suspect, reason: str) -> Refusal:
@@ -90,41 +94,40 @@ def _services(suspect: Suspect, evidence: Sequence[Evidence]) -> list[Service]:
     return [own[0], *same]
 
 
-def _disable(install: WindowsInstall, service: Service, hive: Hive) -> list[SetValue] | str:
+def _disable(control_set: int, service: Service, hive: Hive) -> list[ValueChange] | str:
     """Start, and StartOverride which overrides it, become 4. A string says why they cannot."""
-    path = f"ControlSet{install.control_set:03d}\\Services\\{service.name}"
+    path = f"ControlSet{control_set:03d}\\Services\\{service.name}"
     key = hive.find(path)
     if key is None or key.value("Start") is None:
         return f"the registry has no Start value at {path}."
-    values = list(_dwords(install, key, only="Start"))
+    values = list(_dwords(key, only="Start"))
     if not values and key.value("Start") is not None:
         start = key.value("Start")
-        if start is not None and start.data != DISABLED:
+        if start is not None and start.data != DISABLED.data:
             return f"the Start value at {path} is not a number."
     override = key.subkey("StartOverride")
     if override is not None:
-        values += _dwords(install, override)
+        values += _dwords(override)
     return values
 
 
-def _dwords(install: WindowsInstall, key: Key, only: str = "") -> Iterator[SetValue]:
+def _dwords(key: Key, only: str = "") -> Iterator[ValueChange]:
     for value in key.values():
         wanted = not only or value.name.casefold() == only.casefold()
-        if wanted and value.type == REG_DWORD and len(value.data) == 4 and value.data != DISABLED:
-            hive = install.system_hive
-            yield SetValue(hive, key.path, value.name, value.type, bytes(value.data), DISABLED)
+        before = RegistryData(value.type, bytes(value.data))
+        if wanted and value.type == REG_DWORD and len(value.data) == 4 and before != DISABLED:
+            yield ValueChange(key.path, value.name, before, DISABLED)
 
 
 def _plan(
     install: WindowsInstall,
     suspect: Suspect,
     services: Sequence[Service],
-    values: Sequence[SetValue],
-    loaded: Hive,
+    values: Sequence[ValueChange],
 ) -> Plan:
     hive = file_state(install.mount, install.system_hive)
     states = [hive, *(file_state(install.mount, path) for path in logs(install))]
-    actions: list[Action] = list(values)
+    actions: list[Action] = [EditHive(install.system_hive, tuple(values))]
     reason = _reason(suspect, services)
     path = services[0].path
     moved = 0
@@ -136,7 +139,7 @@ def _plan(
             moved = state.size
         else:
             reason += " Its file stays where it is: it has other hard links."
-    space = _room(install, hive, states[1:4], loaded) + 2 * moved + MARGIN
+    space = room(install.mount, hive, states[1:4], values) + 2 * moved + MARGIN
     return Plan(
         root=install.root,
         driver=suspect.driver,
@@ -145,25 +148,30 @@ def _plan(
         actions=tuple(actions),
         preconditions=tuple(states),
         space_needed=space,
+        title=f"quarantine {suspect.driver} (service {services[0].name})",
     )
 
 
-def _room(
-    install: WindowsInstall, hive: FileState, beside: Sequence[FileState], loaded: Hive
+def room(
+    mount: Path, hive: FileState, beside: Sequence[FileState], changes: Sequence[RegistryChange]
 ) -> int:
-    """Bytes for changing the hive, and again for undoing that by value after Windows has run.
+    """Bytes for changing a hive, and again for undoing that change by change after Windows has run.
 
-    Patched in place, only the sectors that differ are kept, before and after: a few of a clean
-    hive, those of its logs of a dirty one. Else it takes a before-image and a stage.
+    Kept are the sectors that are written to, before and after: those of the logs, where the hive is
+    dirty, and the pages that hold the cells of the changes, which also go through a log.
     """
-    with (install.mount / install.system_hive).open("rb") as stream:
+    pages = sum(_PAGES * PAGE + 2 * _length(change) for change in changes)
+    with (mount / hive.path).open("rb") as stream:
         head = stream.read(SECTOR)
-    size = max(hive.size, BASE_BLOCK_SIZE + loaded.base.bins_size)
-    if not hive_patch.fits(head, hive.size, size):
-        return 4 * hive.size
-    if BaseBlock.parse(head).clean:
-        return 0  # within the margin
-    return 4 * min(hive.size, sum(log.size for log in beside))
+    clean = BaseBlock.parse(head).clean if head.startswith(b"regf") else False
+    logged = 0 if clean else min(hive.size, sum(log.size for log in beside))
+    return 4 * logged + 8 * pages
+
+
+def _length(change: RegistryChange) -> int:
+    if isinstance(change, KeyChange):
+        return 0
+    return sum(len(data.data) for data in (change.before, change.after) if data is not None)
 
 
 def _reason(suspect: Suspect, services: Sequence[Service]) -> str:
@@ -231,6 +239,7 @@ def from_json(text: str) -> Plan:
             actions=tuple(_action(item) for item in fields["actions"]),
             preconditions=tuple(_state(item) for item in fields["preconditions"]),
             space_needed=int(fields["space_needed"]),
+            title=str(fields["title"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise FormatError("plan", 0, "not an exported plan") from exc
@@ -248,25 +257,19 @@ def _fields(plan: Plan) -> dict[str, Any]:
 
 
 def _action_fields(action: Action) -> dict[str, Any]:
-    fields = asdict(action)
-    if isinstance(action, SetValue):
-        return {
-            **fields,
-            "do": "set-value",
-            "before": action.before.hex(),
-            "after": action.after.hex(),
-        }
-    return {**fields, "do": "quarantine-file"}
+    if isinstance(action, EditHive):
+        changes = [record.describe(change) for change in action.changes]
+        return {"do": "edit-hive", "hive": action.hive, "changes": changes}
+    return {**asdict(action), "do": "quarantine-file"}
 
 
 def _action(fields: Mapping[str, Any]) -> Action:
     if fields["do"] == "quarantine-file":
         return QuarantineFile(str(fields["path"]), str(fields["sha256"]), int(fields["size"]))
-    if fields["do"] != "set-value":
+    if fields["do"] != "edit-hive":
         raise ValueError(fields["do"])
-    before, after = bytes.fromhex(fields["before"]), bytes.fromhex(fields["after"])
-    hive, key, name = str(fields["hive"]), str(fields["key"]), str(fields["name"])
-    return SetValue(hive, key, name, int(fields["type"]), before, after)
+    changes = tuple(record.parse(change) for change in fields["changes"])
+    return EditHive(str(fields["hive"]), changes)
 
 
 def _state(fields: Mapping[str, Any]) -> FileState:

@@ -144,7 +144,7 @@ def _require_space(mount: Path, plan: Plan) -> None:
 def _begin(install: WindowsInstall, plan: Plan, now: datetime) -> Journal:
     begin = {
         "started": now.astimezone(UTC).isoformat(timespec="seconds"),
-        "summary": f"quarantine {plan.driver} (service {plan.service})",
+        "summary": plan.title,
         "root": plan.root,
         "volume": install.volume.identity or install.volume.serial,
         "plan": planning.digest(plan),

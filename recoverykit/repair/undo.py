@@ -1,25 +1,23 @@
 """Take a transaction back: committed, abandoned, or an undo that was itself interrupted.
 
-Never a blind copy back. A patched hive gets its old sectors, and a replaced one its before-image,
-only if it still is what we left: its hash is in the journal, or (a patch that was cut) each byte we
-meant to change is the old or the new one and all others are as before. If Windows has run since, a
-hive is undone value by value, each only where the value still is ours. A moved file goes back only
-where nothing else stands. All of this is decided before anything is changed: one conflict, and the
-whole undo is refused with what it found.
+Never a blind copy back. A hive gets its old sectors, and so does its log, only if they still are
+what we left or were about to leave: their hashes are in the record (`formats.hive_save.back` says
+how it tells, and in which order they are written). If Windows has run since, a hive is undone
+change by change, each only where key or value still are ours. A moved file goes back only where
+nothing else stands. All of this is decided before anything is changed: one conflict, and the whole
+undo is refused with what it found.
 
 Newest change first, so that every state in between is one the repair itself passed through: a
 driver's file is back before its service is enabled. For the same reason undo stops at the first
 failure instead of trying the rest. Restoring twice is harmless, so undo may be interrupted and
 called again; the journal is closed last.
 
-What a cut leaves behind in the middle of an operation (see `durable`) is mended on the way: a hive
-that was patched in part gets its old sectors, a target that vanished while it was replaced comes
-back from the newest before-image, stages and names ntfs-3g left are removed.
+What a cut leaves behind in the middle of an operation (see `durable`) is mended on the way: stages
+and second names of a moved file are removed.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -34,17 +32,24 @@ from recoverykit.errors import (
     RollbackError,
     TargetRefusedError,
 )
-from recoverykit.formats import hive_patch
-from recoverykit.formats.hive_patch import Piece
+from recoverykit.formats import hive_edit, hive_files, hive_save
+from recoverykit.formats.hive import Hive
+from recoverykit.formats.hive_files import HiveFiles
+from recoverykit.formats.hive_save import Step
 from recoverykit.host import lock, ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
-from recoverykit.model import TransactionInfo
+from recoverykit.model import RegistryChange, RegistryData, RegistryKey, TransactionInfo
 from recoverykit.repair import hives, journal
-from recoverykit.repair.actions import dress, edited, put, rewrite, stage
+from recoverykit.repair.actions import (
+    dress,
+    dress_hive,
+    hive_change,
+    rewrite,
+    sha256,
+    stage,
+)
 from recoverykit.repair.journal import Intent, Journal, locate, stands
 from recoverykit.repair.plan import file_state
-
-_ASIDE = re.compile(r"\.ntfs-3g-\d{10}")  # what ntfs-3g calls the old file while it renames
 
 
 def undo(mount: Path, transaction_id: str | None = None) -> TransactionInfo:
@@ -139,39 +144,52 @@ def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
 
 
 def _hive_conflicts(transaction: Journal, intent: Intent, target: Path) -> Iterator[str]:
-    if _only_listed(target, stage(transaction, target)):
-        yield _damaged_index(intent)
+    if not stands(target):
+        yield f"{intent.target} is missing, and it was not this repair that removed it"
         return
-    standing = file_state(transaction.mount, intent.target).sha256
-    newest = _newest(transaction, intent)
-    if standing == intent.before:
+    now = hives.files(target)
+    if sha256(now.hive) == intent.before:
         return
-    if not standing:
-        if newest.patch:
-            yield f"{intent.target} is missing, and it was not this repair that removed it"
-        elif _image(transaction, newest) is None:
-            yield f"{intent.target} is missing, and the copy {newest.image} is not intact any more"
-    elif standing == intent.after:
-        if _image(transaction, intent) is None:
-            yield f"the copy {intent.image} of {intent.target} is not intact any more"
-    elif not any(_half_written(transaction, one, target) for one in (intent, newest)):
-        yield from _value_conflicts(intent, target)
+    if sha256(now.hive) == intent.after and not intact(transaction, intent):
+        yield f"the record {intent.image} of {intent.target} is not intact any more"
+    elif _way_back(transaction, now, intent) is None:
+        yield from _value_conflicts(transaction, intent, now)
 
 
-def _value_conflicts(intent: Intent, target: Path) -> Iterator[str]:
+def _value_conflicts(transaction: Journal, intent: Intent, now: HiveFiles) -> Iterator[str]:
     """The hive was written since: whose is each value now?"""
+    half = _way_back(transaction, now, _newest(transaction, intent))
+    for step in half or ():  # an undo by value that was cut
+        now = hive_save.applied(now, step)
     try:
-        loaded, _ = hives.load(target)
+        loaded, recovery = hives.recovered(now)
+        found = list(_foreign(loaded, intent))
+        yield from found
+        ours = _ours(loaded, intent)
+        if ours and not found:
+            hives.changed(recovery, ours, datetime.now(UTC))
     except FormatError as exc:
-        yield f"{intent.target} was written since the repair and cannot be read: {exc}"
-        return
-    for value in intent.values:
-        now = hives.current(loaded, value)
-        if now not in (value.before, value.after):
-            said = "is gone" if now is None else f"is {_text(now)} now"
-            yield f"{value.key}\\{value.name} {said} (the repair had set {_text(value.after)})"
-    if not intent.values:
+        yield f"{intent.target} was written since the repair, and cannot be taken back: {exc}"
+    if not intent.changes:
         yield f"{intent.target} was changed since the repair"
+
+
+def _foreign(loaded: Hive, intent: Intent) -> Iterator[str]:
+    """What is neither as before the repair nor as it left it."""
+    for change in hive_edit.net(intent.changes):
+        now = hive_edit.state(loaded, change)
+        if not any(hive_edit.agrees(now, ours) for ours in (change.before, change.after)):
+            said = "is gone" if now is None else f"is {_text(now)} now"
+            yield f"{hive_edit.label(change)} {said} (the repair had left {_text(change.after)})"
+
+
+def _ours(loaded: Hive, intent: Intent) -> tuple[RegistryChange, ...]:
+    """What takes back each change that still stands."""
+    return tuple(
+        change
+        for change in hive_edit.inverse(hive_edit.net(intent.changes))
+        if hive_edit.agrees(hive_edit.state(loaded, change), change.before)
+    )
 
 
 def _only_listed(target: Path, other: Path) -> bool:
@@ -191,8 +209,13 @@ def _damaged_index(intent: Intent) -> str:
     )
 
 
-def _text(data: bytes) -> str:
-    return str(int.from_bytes(data, "little")) if len(data) == 4 else data.hex()
+def _text(state: RegistryData | RegistryKey | None) -> str:
+    if state is None:
+        return "nothing"
+    if isinstance(state, RegistryKey):
+        return "a key"
+    short = len(state.data) == 4
+    return str(int.from_bytes(state.data, "little")) if short else state.data.hex()[:64] or "empty"
 
 
 # --- restoring ----------------------------------------------------------------------------
@@ -222,51 +245,32 @@ def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
 
 
 def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
-    _clear(stage(transaction, target))
+    now = hives.files(target)
+    steps = _way_back(transaction, now, intent)
+    if steps is not None or sha256(now.hive) == intent.before:
+        hives.write(target.parent, steps or (), intent.metadata.security)
+        _finish(target, intent.metadata)
+        dress_hive(target, intent, times=True)
+        return
     newest = _newest(transaction, intent)
-    if not stands(target):
-        _put_image(transaction, newest, target)
-    _clear_aside(transaction, target)
-    standing = file_state(transaction.mount, intent.target).sha256
-    if standing == intent.before:
-        _finish(target, intent.metadata)
-    elif intent.patch and _half_written(transaction, intent, target):
-        _patch_back(transaction, intent, target)
-        _finish(target, intent.metadata)
-    elif not intent.patch and standing == intent.after:
-        _put_image(transaction, intent, target)
-        _finish(target, intent.metadata)
-    else:
-        if standing != newest.after and _half_written(transaction, newest, target):
-            _patch_back(transaction, newest, target)  # an undo by value that was cut
-        _undo_values(transaction, intent, target)
-        _finish(target, newest.metadata, times=False)
-
-
-def _put_image(transaction: Journal, intent: Intent, target: Path) -> None:
-    if intent.patch:
-        raise RecoveryKitError(f"{target} is missing, and there is no copy of it")
-    staged = stage(transaction, target)
-    security = intent.metadata.security
-    if durable.copy(transaction.folder / intent.image, staged, security) != intent.before:
-        raise RecoveryKitError(f"the copy {intent.image} of {intent.target} is damaged")
-    put(transaction, target, intent.metadata, times=True)
-
-
-def _patch_back(transaction: Journal, intent: Intent, target: Path) -> None:
-    durable.patch(target, *hive_patch.backward(_pieces(transaction, intent)))
+    if newest != intent and sha256(now.hive) != newest.after:
+        half = _way_back(transaction, now, newest)  # an undo by value that was cut
+        hives.write(target.parent, half or (), intent.metadata.security)
+    _undo_values(transaction, intent, target)
+    dress_hive(target, newest, times=False)
 
 
 def _undo_values(transaction: Journal, intent: Intent, target: Path) -> None:
-    """Windows, or another repair, has written the hive since: take back our values only."""
-    standing = target.read_bytes()
-    loaded, recovery = hives.recovered(target, standing)
-    ours = [value for value in intent.values if hives.current(loaded, value) == value.after]
+    """Windows, or another repair, has written the hive since: take back our changes only."""
+    now = hives.files(target)
+    loaded, found = hives.recovered(now)
+    ours = _ours(loaded, intent)
     if not ours:
         return
-    content = hives.changed(recovery, hives.inverse(ours), datetime.now(UTC))
-    change = edited(intent.target, standing, content, hives.inverse(ours))
-    rewrite(transaction, "undo-intent", change, content)
+    edited = hives.changed(found, ours, datetime.now(UTC))
+    change = hive_change(intent.target, now, found, edited, ours)
+    if change.hive is not None:
+        rewrite(transaction, "undo-intent", change, change.hive)
 
 
 def _finish(target: Path, wanted: Metadata, *, times: bool = True) -> None:
@@ -288,28 +292,24 @@ def _newest(transaction: Journal, intent: Intent) -> Intent:
     return max(same, key=lambda one: one.number)
 
 
-def _image(transaction: Journal, intent: Intent) -> Path | None:
-    """The before-image, if it still is what the journal says."""
+def intact(transaction: Journal, intent: Intent) -> bool:
+    """Whether the before-image still is what the journal says."""
     state = file_state(transaction.mount, f"{transaction.relative}/{intent.image}")
-    wanted = intent.patch or intent.before
-    return transaction.folder / intent.image if state.sha256 == wanted else None
+    return state.sha256 == (intent.patch or intent.before)
 
 
-def _half_written(transaction: Journal, intent: Intent, target: Path) -> bool:
-    """Whether a file is what patching it leaves, wholly or in part. False if that is not known."""
-    if not intent.patch or _image(transaction, intent) is None:
-        return False
-    return hive_patch.restores(target.read_bytes(), _pieces(transaction, intent), intent.before)
-
-
-def _pieces(transaction: Journal, intent: Intent) -> tuple[Piece, ...]:
-    return hive_patch.unpack((transaction.folder / intent.image).read_bytes())
+def _way_back(transaction: Journal, now: HiveFiles, intent: Intent) -> tuple[Step, ...] | None:
+    """The steps from what a save left, whole or in part. None if that is not what stands there."""
+    if not intent.patch or not intact(transaction, intent):
+        return None
+    record = hive_files.unpack((transaction.folder / intent.image).read_bytes())
+    return hive_save.back(now, record)
 
 
 def _kept(transaction: Journal, intent: Intent) -> Path | None:
     if file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
         return transaction.mount / intent.moved_to
-    return _image(transaction, intent)
+    return transaction.folder / intent.image if intact(transaction, intent) else None
 
 
 def _require_quarantine(transaction: Journal, intent: Intent) -> None:
@@ -323,21 +323,3 @@ def _require_quarantine(transaction: Journal, intent: Intent) -> None:
 def _clear(path: Path) -> None:
     if stands(path):
         durable.remove(path)
-
-
-def _clear_aside(transaction: Journal, target: Path) -> None:
-    """Remove the name under which ntfs-3g kept the old file, if it holds one of our states."""
-    entries = transaction.read()
-    ours = {
-        digest
-        for intent in (*entries.intents, *entries.undoing)
-        if transaction.mount / intent.target == target
-        for digest in (intent.before, intent.after)
-    }
-    for path in sorted(target.parent.iterdir()):
-        if path.name.startswith(target.name) and _ASIDE.fullmatch(path.name[len(target.name) :]):
-            with suppress(OSError):  # listed, but not a name of any file: left for chkdsk
-                relative = path.relative_to(transaction.mount).as_posix()
-                known = file_state(transaction.mount, relative).sha256 in ours
-                if known and not _only_listed(target, path):
-                    durable.remove(path)

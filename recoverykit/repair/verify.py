@@ -1,8 +1,8 @@
 """After applying, from the disk again: what was planned has changed, and nothing else.
 
-Read anew: the hives (parsed, clean, and logically different in exactly the planned values), the
-quarantined files, the plan's other files, and the listing of every folder that was touched. Not
-read: the rest of the volume, which no operation of ours names.
+Read anew: the hives (parsed, clean, and logically different in exactly the planned keys and
+values), the quarantined files, the plan's other files, and the listing of every folder that was
+touched. Not read: the rest of the volume, which no operation of ours names.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from recoverykit.errors import FormatError
-from recoverykit.formats.hive import Hive
+from recoverykit.formats import hive_edit
 from recoverykit.host import ntfs_metadata
+from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import Plan
 from recoverykit.repair import hives
-from recoverykit.repair.actions import Change
+from recoverykit.repair.actions import Change, HiveWrite
 from recoverykit.repair.journal import HOME, Intent, Journal, stands
 from recoverykit.repair.plan import file_state
 
@@ -24,7 +25,7 @@ Listing = Mapping[str, tuple[int, int, int]]  # name -> (mode, size, ns of last 
 
 def look(mount: Path, changes: Sequence[Change]) -> dict[str, Listing]:
     """What stands in every folder that will be touched, and in the root."""
-    folders = {change.target.rpartition("/")[0] for change in changes} | {""}
+    folders = {path.rpartition("/")[0] for change in changes for path in change.touched} | {""}
     return {folder: _list(mount / folder) for folder in sorted(folders)}
 
 
@@ -48,8 +49,8 @@ def problems(
             found.append(f"{change.target} was not changed")
         elif intent.moved_to:
             found += _moved(journal.mount, intent)
-        else:
-            found += _replaced(journal.mount, change, intent)
+        elif change.hive is not None:
+            found += _rewritten(journal.mount, change.target, change.hive, intent)
     found += _untouched(journal.mount, plan, changes)
     found += _strangers(journal.mount, changes, before)
     return tuple(found)
@@ -62,30 +63,40 @@ def _moved(mount: Path, intent: Intent) -> Iterator[str]:
         yield f"{intent.moved_to} does not hold the quarantined file"
 
 
-def _replaced(mount: Path, change: Change, intent: Intent) -> Iterator[str]:
-    path = mount / change.target
-    if file_state(mount, change.target).sha256 != intent.after:
-        yield f"{change.target} does not hold what was written"
+def _rewritten(mount: Path, target: str, write: HiveWrite, intent: Intent) -> Iterator[str]:
+    path = mount / target
+    now = hives.files(path)
+    if now != write.after:
+        yield f"{target} or its logs do not hold what was written"
         return
-    kept, now = intent.metadata, ntfs_metadata.read(path)
-    if (kept.security, kept.attributes, kept.short_name) != (
+    for file, kept in ((path, intent.metadata), *_logs(path, intent)):
+        if not _dressed(kept, ntfs_metadata.read(file)):
+            yield f"{file.name} lost its security descriptor, attributes or short name"
+    try:
+        loaded, recovery = hives.recovered(now)
+        if recovery.dirty or not loaded.base.clean:
+            yield f"{target} is not clean"
+        if not hive_edit.is_exactly(write.whole, bytes(recovery.data), write.changes):
+            yield f"{target} differs in other values than planned"
+    except FormatError as exc:
+        yield f"{target} cannot be read any more: {exc}"
+
+
+def _logs(path: Path, intent: Intent) -> Iterator[tuple[Path, Metadata]]:
+    for name, metadata in intent.logs:
+        yield path.with_name(name), metadata
+
+
+def _dressed(wanted: Metadata, now: Metadata) -> bool:
+    return (wanted.security, wanted.attributes, wanted.short_name) == (
         now.security,
         now.attributes,
         now.short_name,
-    ):
-        yield f"{change.target} lost its security descriptor, attributes or short name"
-    try:
-        _, recovery = hives.load(path)
-        if recovery.dirty or not Hive(recovery.data).base.clean:
-            yield f"{change.target} is not clean"
-        if not hives.is_exactly(change.original, bytes(recovery.data), change.values):
-            yield f"{change.target} differs in other values than planned"
-    except FormatError as exc:
-        yield f"{change.target} cannot be read any more: {exc}"
+    )
 
 
 def _untouched(mount: Path, plan: Plan, changes: Sequence[Change]) -> Iterator[str]:
-    touched = {change.target for change in changes}
+    touched = {path for change in changes for path in change.touched}
     for state in plan.preconditions:
         if state.path not in touched and file_state(mount, state.path) != state:
             yield f"{state.path} changed, which was not planned"
@@ -94,14 +105,14 @@ def _untouched(mount: Path, plan: Plan, changes: Sequence[Change]) -> Iterator[s
 def _strangers(
     mount: Path, changes: Sequence[Change], before: Mapping[str, Listing]
 ) -> Iterator[str]:
-    moved = {change.target for change in changes if change.content is None}
-    replaced = {change.target for change in changes} - moved
+    moved = {change.target for change in changes if change.hive is None}
+    written = {path for change in changes for path in change.touched} - moved
     for folder, old in before.items():
         new = _list(mount / folder)
         for name in sorted(old.keys() | new.keys()):
             path = f"{folder}/{name}" if folder else name
             parent = any(change.target.startswith(f"{path}/") for change in changes)
-            if path in replaced or parent or path == HOME:
+            if path in written or parent or path == HOME:
                 continue
             expected = None if path in moved else old.get(name)
             if new.get(name) != expected:

@@ -13,14 +13,9 @@ from recoverykit.errors import FormatError
 from recoverykit.formats import hive_edit
 from recoverykit.formats.binary import to_filetime
 from recoverykit.formats.hive import Hive, Key, Value, read
-from recoverykit.formats.hive_edit import (
-    Difference,
-    ValueChange,
-    differences,
-    edit,
-    is_exactly,
-)
+from recoverykit.formats.hive_edit import differences, edit, inverse, is_exactly, net
 from recoverykit.formats.regf import BaseBlock
+from recoverykit.model import KeyChange, RegistryChange, RegistryData, RegistryKey, ValueChange
 from tests.builders.hive import Node, Tree, binary, build, dirty_with_log, dword, sealed, sz
 from tests.formats.hives import content, hive_bytes, logs_of, walk
 from tests.formats.test_hive_differential import by_hivex, by_python_registry
@@ -38,7 +33,19 @@ TREE: Tree = {
 }
 IMAGE = build(TREE)
 ZERO, FOUR = struct.pack("<I", 0), struct.pack("<I", 4)
-DISABLE = ValueChange(ACME, "Start", ZERO, FOUR, 4)
+
+
+def change(key: str, name: str, before: bytes, after: bytes, kind: int = 4) -> ValueChange:
+    """Other data of the same type."""
+    return ValueChange(key, name, RegistryData(kind, before), RegistryData(kind, after))
+
+
+DISABLE = change(ACME, "Start", ZERO, FOUR)
+NEW_KEY = KeyChange("ControlSet001\\Services\\new", None, RegistryKey("klass"))
+NEW_VALUE = ValueChange(NEW_KEY.key, "Big", None, RegistryData(3, b"y" * 30000))
+GONE = ValueChange(
+    ACME, "ImagePath", RegistryData(1, "system32\\drivers\\acme.sys\0".encode("utf-16-le")), None
+)
 
 
 def value(image: object, path: str, name: str) -> Value:
@@ -56,8 +63,8 @@ def key_of(image: bytes, path: str) -> Key:
     return found
 
 
-def apply(*changes: ValueChange, image: bytes = IMAGE, sequence: int = 7) -> bytes:
-    return edit(image, changes, sequence=sequence, when=NOW)
+def apply(*changes: RegistryChange, image: bytes = IMAGE, sequence: int = 7) -> bytes:
+    return edit(image, changes, sequence=sequence, when=NOW).image
 
 
 # --- what changes, and what does not ------------------------------------------------------
@@ -100,17 +107,15 @@ def test_only_touched_keys_get_the_new_time() -> None:
 def test_several_values_and_keys_at_once() -> None:
     path = value(IMAGE, ACME, "ImagePath").data
     other = ("system32\\drivers\\null.sys" + "\0").encode("utf-16-le")
-    big = ValueChange(
-        "controlset001\\SERVICES\\disk", "BIG", b"x" * 40000, bytes(range(250)) * 160, 3
-    )
-    result = apply(DISABLE, ValueChange(ACME, "imagepath", path, other, 1), big)
+    big = change("controlset001\\SERVICES\\disk", "BIG", b"x" * 40000, bytes(range(250)) * 160, 3)
+    result = apply(DISABLE, change(ACME, "imagepath", path, other, 1), big)
     assert value(result, ACME, "ImagePath").string == "system32\\drivers\\null.sys"
     assert value(result, "ControlSet001\\Services\\disk", "Big").data == bytes(range(250)) * 160
     assert len(differences(Hive(IMAGE), Hive(result))) == 3
 
 
 def test_a_change_can_be_taken_back() -> None:
-    back = apply(ValueChange(ACME, "Start", FOUR, ZERO, 4), image=apply(DISABLE), sequence=8)
+    back = apply(change(ACME, "Start", FOUR, ZERO), image=apply(DISABLE), sequence=8)
     assert differences(Hive(IMAGE), Hive(back)) == []
 
 
@@ -123,12 +128,12 @@ def test_a_recovered_hive_is_written_whole() -> None:
     grown: Tree = {**TREE, "more": {f"k{number}": {} for number in range(300)}}
     primary, log1 = dirty_with_log(IMAGE, build(grown))
     hive, recovery = read(primary, [("SYSTEM.LOG1", log1)])
-    result = edit(recovery.data, [DISABLE], sequence=recovery.sequence, when=NOW)
+    result = apply(DISABLE, image=bytes(recovery.data), sequence=recovery.sequence)
     base = BaseBlock.parse(result)
     assert base.clean
     assert base.primary_sequence == recovery.sequence + 1
     assert base.bins_size == len(result) - 4096 > len(primary) - 4096
-    assert [d.name for d in differences(hive, Hive(result))] == ["Start"]
+    assert [getattr(d, "name", None) for d in differences(hive, Hive(result))] == ["Start"]
     again, unneeded = read(result, [("SYSTEM.LOG1", log1)])  # Windows would ignore the log too
     assert not unneeded.dirty
     assert len(differences(Hive(IMAGE), again)) == 302
@@ -147,8 +152,8 @@ def test_a_recovered_hive_is_written_whole() -> None:
 def test_hivex_reads_exactly_the_change(name: str, path: str, tmp_path: Path) -> None:
     hive, recovery = read(hive_bytes(name), logs_of(name))
     assert value(bytes(recovery.data), path, "Start").dword == 0
-    change = ValueChange(path, "Start", ZERO, FOUR, 4)
-    result = edit(recovery.data, [change], sequence=recovery.sequence, when=NOW)
+    disable = change(path, "Start", ZERO, FOUR)
+    result = apply(disable, image=bytes(recovery.data), sequence=recovery.sequence)
 
     before = content(hive)
     after, unnamed = by_hivex(result, tmp_path)
@@ -169,8 +174,8 @@ def test_python_registry_reads_exactly_the_change(name: str) -> None:
         (key, item) for key in walk(Hive(image)) for item in key.values() if item.data
     )
     after = bytes(byte ^ 0x55 for byte in target.data)
-    change = ValueChange(key.path, target.name, target.data, after, target.type)
-    result = apply(change, image=image, sequence=100)
+    made = change(key.path, target.name, target.data, after, target.type)
+    result = apply(made, image=image, sequence=100)
     left, right = by_python_registry(image), by_python_registry(result)
     assert [path for path in left if left[path] != right[path]] == [key.path]
     assert (target.name, target.type, after.hex()) in right[key.path][1]
@@ -179,7 +184,7 @@ def test_python_registry_reads_exactly_the_change(name: str) -> None:
 def test_python_registry_reads_start_of_a_real_service() -> None:
     image = hive_bytes("dissect_SYSTEM.gz")
     path = "ControlSet001\\Services\\ACPI"
-    result = apply(ValueChange(path, "Start", ZERO, FOUR, 4), image=image, sequence=228)
+    result = apply(change(path, "Start", ZERO, FOUR), image=image, sequence=228)
     services = Registry.Registry(io.BytesIO(result)).open("ControlSet001\\Services")
     found = {}
     for service in services.subkeys():
@@ -193,23 +198,94 @@ def test_python_registry_reads_start_of_a_real_service() -> None:
     assert found["ACPI"] == 4
 
 
+# --- keys and values that come and go -----------------------------------------------------
+
+
+STRUCTURAL = (DISABLE, NEW_KEY, NEW_VALUE, GONE)
+
+
+def test_only_numbers_may_be_written_without_a_log() -> None:
+    assert edit(IMAGE, [DISABLE], sequence=1, when=NOW).numbers_only
+    long = change(ACME, "ImagePath", PATH, PATH[::-1], 1)
+    for other in (long, GONE, NEW_KEY):
+        assert not edit(IMAGE, [DISABLE, other], sequence=1, when=NOW).numbers_only
+
+
+def test_structural_changes_are_exactly_those() -> None:
+    result = apply(*STRUCTURAL)
+    found = {(d.key, getattr(d, "name", None)) for d in differences(Hive(IMAGE), Hive(result))}
+    assert found == {(d.key, getattr(d, "name", None)) for d in STRUCTURAL}
+    assert value(result, NEW_KEY.key, "Big").data == b"y" * 30000
+    assert key_of(result, NEW_KEY.key).class_name == "klass"
+    parent = hive_edit.key_state(key_of(IMAGE, "ControlSet001\\Services"))
+    assert hive_edit.key_state(key_of(result, NEW_KEY.key)).security == parent.security
+    assert is_exactly(IMAGE, result, STRUCTURAL)
+    assert not is_exactly(IMAGE, result, STRUCTURAL[:-1])
+
+
+def test_structural_changes_can_be_taken_back() -> None:
+    result = apply(*STRUCTURAL)
+    back = apply(*inverse(STRUCTURAL), image=result, sequence=8)
+    assert differences(Hive(IMAGE), Hive(back)) == []
+
+
+def test_a_tree_goes_and_comes_back_with_its_descriptors() -> None:
+    image = hive_bytes("dissect_SYSTEM.gz")
+    top = key_of(image, "ControlSet001\\Services\\ACPI")
+    changes: list[RegistryChange] = []
+    for key in reversed(list(walk_below(top))):
+        changes += [
+            ValueChange(key.path, v.name, RegistryData(v.type, bytes(v.data)), None)
+            for v in key.values()
+        ]
+        changes.append(KeyChange(key.path, hive_edit.key_state(key), None))
+    assert len(changes) > 10
+    gone = apply(*changes, image=image, sequence=228)
+    assert Hive(gone).find(top.path) is None
+    back = apply(*inverse(changes), image=gone, sequence=229)
+    assert differences(Hive(image), Hive(back)) == []
+
+
+def walk_below(key: Key) -> list[Key]:
+    """Parents before children."""
+    found = [key]
+    for item in found:
+        found += item.subkeys()
+    return found
+
+
+def test_the_net_of_changes_that_meet() -> None:
+    one, two = RegistryData(4, ZERO), RegistryData(4, FOUR)
+    again = ValueChange(ACME.upper(), "START", two, one)
+    assert net([DISABLE, again]) == ()
+    assert net([DISABLE, ValueChange(ACME, "start", two, None)]) == (
+        ValueChange(ACME, "Start", one, None),
+    )
+    assert net([NEW_KEY, KeyChange(NEW_KEY.key, NEW_KEY.after, None)]) == ()
+    assert net(STRUCTURAL) == STRUCTURAL
+
+
 # --- refusals -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
+    ("wrong", "problem"),
     [
-        (ValueChange("ControlSet002\\Services\\acme", "Start", ZERO, FOUR, 4), "does not exist"),
-        (ValueChange(ACME, "Stop", ZERO, FOUR, 4), "does not exist"),
-        (ValueChange(ACME, "Start", FOUR, ZERO, 4), "no longer holds what the plan saw"),
-        (ValueChange(ACME, "Start", ZERO, FOUR, 3), "has type 4, not 3"),
-        (ValueChange(ACME, "Start", ZERO, b"\4", 4), "cannot change its size"),
-        (ValueChange(ACME, "Start", ZERO, FOUR * 2, 4), "cannot change its size"),
+        (change("ControlSet002\\Services\\acme", "Start", ZERO, FOUR), "does not exist"),
+        (change(ACME, "Stop", ZERO, FOUR), "does not exist"),
+        (change(ACME, "Start", ZERO, FOUR), "no longer holds what the plan saw"),
+        (change(ACME, "Start", FOUR, ZERO, 3), "no longer holds what the plan saw"),
+        (ValueChange(ACME, "Start", None, RegistryData(4, FOUR)), "exists already"),
+        (ValueChange(NEW_KEY.key, "v", None, RegistryData(4, FOUR)), "does not exist"),
+        (KeyChange(ACME, RegistryKey(), None), "is not empty: it holds more than planned"),
+        (KeyChange(ACME, None, RegistryKey()), "exists already"),
+        (KeyChange(NEW_KEY.key, RegistryKey(), None), "does not exist"),
+        (KeyChange(ACME, RegistryKey("klass"), None), "no longer holds what the plan saw"),
     ],
 )
-def test_a_change_that_does_not_fit_is_refused(change: ValueChange, problem: str) -> None:
+def test_a_change_that_does_not_fit_is_refused(wrong: RegistryChange, problem: str) -> None:
     with pytest.raises(FormatError, match=problem):
-        apply(DISABLE, change)
+        apply(DISABLE, wrong)
 
 
 Damage = Callable[[bytearray], None]
@@ -263,16 +339,15 @@ PATH = value(IMAGE, ACME, "ImagePath").data
         (_old, "version 1.2 is not written"),
         (_bin, "hive bin at 0x2000: damaged header"),
         (_free_cell, "hive cell .* its size is wrong"),
-        (_stolen, "its data overlaps another cell"),
-        (_shared, "does not read back as planned"),
+        (_stolen, "no cell begins here"),
+        (_shared, "has another owner too"),
     ],
 )
 def test_a_hive_that_is_not_sound_is_not_changed(damage: Damage, problem: str) -> None:
     image = bytearray(IMAGE)
     damage(image)
-    change = ValueChange(ACME, "ImagePath", PATH, PATH[::-1], 1)
     with pytest.raises(FormatError, match=problem):
-        apply(change, image=bytes(sealed(image)))
+        apply(change(ACME, "ImagePath", PATH, PATH[::-1], 1), image=bytes(sealed(image)))
 
 
 @pytest.mark.parametrize("name", ["ezreg_SAMBadHBinHeader", "regipy_corrupted_system_hive.xz"])
@@ -306,19 +381,20 @@ def test_every_kind_of_difference() -> None:
         "class": Node({}, class_name="two"),
     }
     found = differences(Hive(build(old)), Hive(build(new)))
-    one, two = "one".encode("utf-16-le"), "two".encode("utf-16-le")
-    five = struct.pack("<I", 5)
+    key = hive_edit.key_state(Hive(IMAGE).root)
+    one, two = RegistryKey("one", key.security), RegistryKey("two", key.security)
+    numbers = [RegistryData(4, struct.pack("<I", number)) for number in range(7)]
     assert set(found) == {
-        Difference("changed", "v", struct.pack("<I", 1), struct.pack("<I", 3)),
-        Difference("changed", "gone", "x\0".encode("utf-16-le"), None),
-        Difference("changed", "new", None, struct.pack("<I", 6)),
-        Difference("changed", "type", five, five),  # equal data: the type is another
-        Difference("removed", None, b"", None),
-        Difference("removed\\below", None, b"", None),
-        Difference("removed\\below", "v", struct.pack("<I", 2), None),
-        Difference("added", None, None, b""),
-        Difference("added", "v", None, struct.pack("<I", 4)),
-        Difference("class", None, one, two),
+        ValueChange("changed", "v", numbers[1], numbers[3]),
+        ValueChange("changed", "gone", RegistryData(1, "x\0".encode("utf-16-le")), None),
+        ValueChange("changed", "new", None, numbers[6]),
+        ValueChange("changed", "type", numbers[5], RegistryData(3, numbers[5].data)),
+        KeyChange("removed", key, None),
+        KeyChange("removed\\below", key, None),
+        ValueChange("removed\\below", "v", numbers[2], None),
+        KeyChange("added", None, key),
+        ValueChange("added", "v", None, numbers[4]),
+        KeyChange("class", one, two),
     }
     assert len(found) == len(set(found))
 

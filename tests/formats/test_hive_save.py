@@ -197,7 +197,7 @@ def blurred(
 @EACH
 def test_every_cut_can_be_taken_back(scene: Scene) -> None:
     saving = save(scene)
-    record = through_disk(saving.record)
+    record = through_disk(hive_save.record(saving))
     for state in (*cuts(scene.files, saving.steps), saving.after):
         steps = hive_save.back(state, record)
         assert steps is not None
@@ -207,7 +207,7 @@ def test_every_cut_can_be_taken_back(scene: Scene) -> None:
 @EACH
 def test_taking_back_may_be_cut_as_well(scene: Scene) -> None:
     saving = save(scene)
-    record = through_disk(saving.record)
+    record = through_disk(hive_save.record(saving))
     steps = hive_save.back(saving.after, record)
     assert steps is not None
     old, new = (content(Hive(bytes(image))) for image in (scene.found.data, scene.image))
@@ -236,10 +236,12 @@ def test_what_somebody_else_wrote_is_not_taken_back(scene: Scene) -> None:
     saving = save(scene)
     hive = bytearray(saving.after.hive)
     hive[4096 + 48] ^= 1  # in the root key
-    assert hive_save.back(saving.after.having("SYSTEM", bytes(hive)), saving.record) is None
+    assert (
+        hive_save.back(saving.after.having("SYSTEM", bytes(hive)), hive_save.record(saving)) is None
+    )
     for name in sorted(saving.after.logs)[1:]:  # the other log
         foreign = saving.after.having(name, saving.after.logs[name] + b"\1" * 512)
-        assert hive_save.back(foreign, saving.record) is None
+        assert hive_save.back(foreign, hive_save.record(saving)) is None
 
 
 @pytest.mark.parametrize("name", ["grows", "remnants", "remnants, second log", "dirty"])
@@ -330,7 +332,7 @@ def test_our_logs_are_those_of_the_builder() -> None:
 
 
 def test_hostile_records_fail_in_one_way_only() -> None:
-    record = hive_files.pack(save(SCENES["grows"]).record)
+    record = hive_files.pack(hive_save.record(save(SCENES["grows"])))
     rng = random.Random(7)
     refused = 0
     for _ in range(3000):

@@ -24,6 +24,7 @@ OPERATIONS = (
     "copy",
     "append",
     "patch",
+    "shorten",
     "replace",
     "move",
     "remove",
@@ -33,7 +34,7 @@ OPERATIONS = (
     "name_short",
 )
 SECTOR = 512
-SUBSETS, SPLITS = 32, 12  # how many states of a cut patch are tried: whole sectors, torn sectors
+SUBSETS, SPLITS = 20, 8  # how many states of a cut patch are tried: whole sectors, torn sectors
 ASIDE = ".ntfs-3g-0000000001"
 
 
@@ -78,27 +79,24 @@ def _folder(path: Path, *_: object) -> list[Callable[[], object]]:
     return _prefixes([path.mkdir])
 
 
-def _patched(path: Path, *groups: Sequence[tuple[int, bytes]]) -> list[Callable[[], object]]:
-    """Every subset of a group's sectors on top of the groups before it; then torn sectors.
+def _patched(path: Path, pieces: Sequence[tuple[int, bytes]]) -> list[Callable[[], object]]:
+    """Every subset of the sectors, and the new length without its bytes; then torn sectors.
 
-    Where a group has too many sectors for that, its beginnings and a sample. Padded, so that the
+    Where there are too many sectors for that, the first ones and a sample. Padded, so that the
     number of a state tells which kind it is (`splits_a_sector`).
     """
     rng = random.Random(20240719)
-    whole: list[list[tuple[int, bytes]]] = []
+    sectors = [one for at, content in pieces for one in _sectors(at, content)]
+    whole = [sectors[:count] for count in range(1, len(sectors) + 1)]
+    whole += [sectors[count:] for count in range(1, len(sectors))]
+    whole += [rng.sample(sectors, rng.randrange(1, len(sectors) + 1)) for _ in range(6)]
+    end = max(at + len(content) for at, content in pieces)
+    if end > path.stat().st_size:
+        whole.append([(end - 1, b"\0")])
     split: list[list[tuple[int, bytes]]] = []
-    earlier: list[tuple[int, bytes]] = []
-    for group in groups:
-        sectors = [one for at, content in group for one in _sectors(at, content)]
-        chosen = [sectors[:count] for count in range(1, len(sectors) + 1)]
-        chosen += [sectors[count:] for count in range(1, len(sectors))]
-        chosen += [rng.sample(sectors, rng.randrange(1, len(sectors) + 1)) for _ in range(6)]
-        whole += [[*earlier, *subset] for subset in chosen]
-        for count, (at, content) in enumerate(sectors):
-            split.append([*earlier, *sectors[:count], (at, content[: SECTOR // 2])])
-            rest = (at + SECTOR // 2, content[SECTOR // 2 :])
-            split.append([*earlier, *sectors[:count], rest])
-        earlier += sectors
+    for count, (at, content) in enumerate(sectors):
+        split.append([*sectors[:count], (at, content[: SECTOR // 2])])
+        split.append([*sectors[:count], (at + SECTOR // 2, content[SECTOR // 2 :])])
     states = [*_padded(whole, SUBSETS, rng), *_padded(split, SPLITS, rng)]
     return [partial(_overwrite, path, writes) for writes in states]
 

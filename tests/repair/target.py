@@ -14,14 +14,20 @@ from pathlib import Path
 from recoverykit.formats import hive
 from recoverykit.host import ntfs_metadata
 from recoverykit.model import (
+    EditHive,
     Evidence,
     FileSystem,
     Finding,
+    KeyChange,
     Plan,
+    RegistryChange,
+    RegistryData,
+    RegistryKey,
     Service,
     Source,
     StartType,
     Suspect,
+    ValueChange,
     Verdict,
     Volume,
     WindowsInstall,
@@ -150,6 +156,26 @@ def plan(mount: Path, evidence: Sequence[Evidence] | None = None) -> Plan:
     made = planning.make(install(mount), suspect(), evidence or [service()], loaded)
     assert isinstance(made, Plan), made
     return made
+
+
+def rich_plan(mount: Path) -> Plan:
+    """The same, and keys and values that come, go and grow: no longer only numbers."""
+    made = plan(mount)
+    loaded, _ = hives.load(mount / SYSTEM)
+    acme = loaded.find(SERVICE)
+    kind = acme.value("Type") if acme else None
+    assert kind is not None
+    new = "ControlSet001\\Services\\new"
+    more: tuple[RegistryChange, ...] = (
+        ValueChange(SERVICE, "Type", RegistryData(kind.type, kind.data), None),
+        ValueChange(SERVICE, "Note", None, RegistryData(1, "x\0".encode("utf-16-le") * 40)),
+        KeyChange(new, None, RegistryKey("klass")),
+        KeyChange(f"{new}\\below", None, RegistryKey()),
+        ValueChange(new, "big", None, RegistryData(3, bytes(range(256)) * 70)),
+    )
+    edit, *rest = made.actions
+    assert isinstance(edit, EditHive)
+    return replace(made, actions=(EditHive(edit.hive, (*edit.changes, *more)), *rest))
 
 
 # --- looking at it ------------------------------------------------------------------------

@@ -9,13 +9,20 @@ import pytest
 
 from recoverykit.errors import FormatError, TargetRefusedError
 from recoverykit.host.ntfs_metadata import Metadata
-from recoverykit.model import SetValue
+from recoverykit.model import KeyChange, RegistryData, RegistryKey, ValueChange
 from recoverykit.repair import journal
 from recoverykit.repair.journal import Intent, Journal, describe, locate
 
 ID = "20261122T174501Z-3f9a"
 HASH = "ab" * 32
-VALUE = SetValue("Windows/x", "ControlSet001\\Services\\ä", "Start", 4, b"\0\0\0\0", b"\4\0\0\0")
+KEY = "ControlSet001\\Services\\ä"
+CHANGES = (
+    ValueChange(KEY, "Start", RegistryData(4, b"\0\0\0\0"), RegistryData(4, b"\4\0\0\0")),
+    ValueChange(KEY, "\ud800", None, RegistryData(0xFFFF0012, b"")),
+    ValueChange(KEY, "", RegistryData(1, b"x\0\0\0"), None),
+    KeyChange(f"{KEY}\\new", None, RegistryKey("klass")),
+    KeyChange(f"{KEY}\\old", RegistryKey("", b"descriptor"), None),
+)
 INTENT = Intent(
     number=0,
     target="Windows/x",
@@ -23,7 +30,8 @@ INTENT = Intent(
     after=HASH,
     image="0000.before",
     metadata=Metadata(b"sd", None, b"times", b"X~1", 42),
-    values=(VALUE,),
+    changes=CHANGES,
+    logs=(("SYSTEM.LOG1", Metadata(attributes=b"\0\0\0\6", modified=7)),),
 )
 
 

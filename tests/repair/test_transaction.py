@@ -22,9 +22,17 @@ from recoverykit.errors import (
     RollbackError,
     TargetRefusedError,
 )
-from recoverykit.formats import hive_patch
+from recoverykit.formats import hive_files
 from recoverykit.host import lock
-from recoverykit.model import FileState, Plan, QuarantineFile, Service, SetValue, TransactionInfo
+from recoverykit.model import (
+    FileState,
+    Plan,
+    QuarantineFile,
+    RegistryData,
+    Service,
+    TransactionInfo,
+    ValueChange,
+)
 from recoverykit.repair import hives, transaction, undo
 from recoverykit.repair import plan as planning
 from tests.conftest import REPOSITORY, read_real, real
@@ -74,19 +82,18 @@ def test_exactly_the_plan_is_done(mount: Path) -> None:
 
 def was(mount: Path, image: Path) -> bytes:
     """The hive with the sectors that its before-image kept; which are few."""
-    hive = bytearray((mount / target.SYSTEM).read_bytes())
-    for piece in hive_patch.unpack(image.read_bytes()):
-        end = piece.offset + len(piece.before)
-        assert hive[piece.offset : end] == piece.after
-        hive[piece.offset : end] = piece.before
-    return bytes(hive)
+    found = hive_files.rewound(
+        hives.files(mount / target.SYSTEM), hive_files.unpack(image.read_bytes()), forward=False
+    )
+    assert found is not None
+    return found.hive
 
 
 def test_the_order_of_every_change(mount: Path) -> None:
     assert steps(mount) == [
         *("make_folder", "protect", "make_folder", "protect", "write"),  # the journal's first line
         "write",  # plan.json
-        *("write", "append", "patch", "append"),  # the hive
+        *("write", "append", "patch", "patch", "append"),  # the hive: bins, header
         *("copy", "append", "move", "append"),  # the file
         "append",  # commit
     ]
@@ -349,10 +356,9 @@ def test_ctrl_c_puts_everything_back(mount: Path) -> None:
 # --- reading it back ----------------------------------------------------------------------
 
 
-def _another_value(recovery: Any, values: Any, when: Any) -> bytes:
-    more = SetValue(
-        target.SYSTEM, "ControlSet001\\Services\\good", "Start", 4, b"\0" * 4, b"\3" * 4
-    )
+def _another_value(recovery: Any, values: Any, when: Any) -> Any:
+    zero, three = RegistryData(4, b"\0" * 4), RegistryData(4, b"\3\0\0\0")
+    more = ValueChange("ControlSet001\\Services\\good", "Start", zero, three)
     return _changed(recovery, [*values, more], when)
 
 
