@@ -74,7 +74,8 @@ class Hive:
         data = as_image(image)
         self.base = BaseBlock.parse(data)
         version = f"{self.base.major}.{self.base.minor}"
-        if self.base.major == 1 and self.base.minor < 2:
+        # In a damaged header this number means nothing either: then the cells decide.
+        if self.base.major == 1 and self.base.minor < 2 and self.base.checksum_ok:
             problem = f"version {version}, of Windows NT 3.1, has cells of another layout"
             raise FormatError("hive header", 24, problem)
         if self.base.major != 1 or self.base.minor > 6:

@@ -485,6 +485,16 @@ def test_a_header_that_lies_is_refused(offset: int, number: int, problem: str) -
         Hive(bytes(sealed(head)))
 
 
+def test_the_version_in_a_damaged_header_is_not_believed() -> None:
+    """A real one says 1.1 and is 1.3: what its log restores. Its cells can be read as they are."""
+    name = "yarp/BadBaseBlockHive__BadBaseBlockHive"
+    hive = Hive(hive_bytes(name))
+    assert (hive.base.minor, hive.base.checksum_ok) == (1, False)
+    recovered, _ = read(hive_bytes(name), logs_of(name))
+    assert recovered.base.minor == 3
+    assert whole(hive)[0] == whole(recovered)[0] == 5003
+
+
 def nested(levels: int) -> bytes:
     tree: Tree = {}
     for number in range(levels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import time
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from recoverykit.formats.hive import Hive, Key, read
 from recoverykit.formats.hive_walk import WalkedKey, WalkedValue
 from tests.builders.hive import Node, Tree, binary, build, dword, multi_sz, sealed, sz
 from tests.formats.hives import hive_bytes, logs_of, samples
-from tests.formats.test_hive_mutations import mutants
 
 TREE: Tree = {
     "": sz("default"),
@@ -61,6 +61,24 @@ def carefully(top: Key, damaged: list[FormatError] | None) -> Iterator[Walked]:
                 raise
             damaged.append(error)
         pending += reversed(children)
+
+
+def mutants(data: bytes, seed: str, count: int) -> Iterator[bytes]:
+    """Cells with a few fields overwritten: by bytes, by offsets that mean something, by numbers."""
+    rng = random.Random(seed)
+    numbers = (0, 1, 0x20, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0005, 0xFFFF_FFFF)
+    for _ in range(count):
+        mutant = bytearray(data)
+        for _ in range(rng.randint(1, 6)):
+            kind = rng.choice([b"nk", b"nk", b"vk", b"vk", b"lh", b"lf", b"ri", b"db"])
+            found = data.find(kind, rng.randrange(4_096, len(data)))
+            at = found if found >= 0 else rng.randrange(4_096, len(data) - 100)
+            field = min(at - 4 + 2 * rng.randint(0, 40), len(data) - 4)
+            other = rng.randrange(4_096, len(data) - 4) & ~3
+            copied = struct.unpack_from("<I", data, other)[0]
+            struct.pack_into("<I", mutant, field, rng.choice([*numbers, copied, copied, other]))
+            mutant[field + rng.randrange(4)] = rng.randrange(256)
+        yield bytes(mutant)
 
 
 def told(damaged: list[FormatError]) -> list[str]:
