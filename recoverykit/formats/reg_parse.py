@@ -35,25 +35,24 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# No pattern can be made to try twice: every repetition is possessive.
-_HEADER = re.compile(r"[ \t]*+([^\r\n]*+)(?:\r\n|[\r\n]|\Z)")
+# Each can only fail where it has nothing left to try: time grows with the text, not faster. (No
+# possessive repetitions: those of Python 3.11 leave wrong groups behind.)
+_HEADER = re.compile(r"[ \t]*([^\r\n]*)(?:\r\n|[\r\n]|\Z)")
 _NOTHING = re.compile(  # empty lines and comments, the last one perhaps without its end
-    r"(?:[ \t]*+(?:[;#][^\r\n]*+)?[\r\n]++)*+[ \t]*+(?:[;#][^\r\n]*+)?"
+    r"(?:[ \t]*(?:[;#][^\r\n]*)?[\r\n]+)*[ \t]*(?:[;#][^\r\n]*)?"
 )
-_END = re.compile(r"[ \t]*+(?:;[^\r\n]*+)?(?=[\r\n]|\Z)")
-_LINE = re.compile(r"[^\r\n]*+")
-_NAME = re.compile(r'"((?:[^"\\\r\n]|\\["\\])*+)"')
-_STRING = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
+_END = re.compile(r"[ \t]*(?:;[^\r\n]*)?(?=[\r\n]|\Z)")
+_LINE = re.compile(r"[^\r\n]*")
+_NAME = re.compile(r'"([^"\\\r\n]*(?:\\["\\][^"\\\r\n]*)*)"')
+_STRING = re.compile(r'"([^"\\]*(?:\\["\\][^"\\]*)*)"')
 _ESCAPE = re.compile(r'\\(["\\])')
-_EQUALS = re.compile(r"[ \t]*+=[ \t]*+")
-_DWORD = re.compile(r"dword:([0-9a-f]{1,8}+)", re.IGNORECASE)
-_HEX = re.compile(r"hex(?:\(([0-9a-f]{1,8}+)\))?:", re.IGNORECASE)
-_BYTES = re.compile(
-    r"((?:[ \t]*+[0-9a-f]{1,2}+[ \t]*+,)*+)[ \t]*+([0-9a-f]{1,2}+)?[ \t]*+", re.IGNORECASE
-)
+_EQUALS = re.compile(r"[ \t]*=[ \t]*")
+_DWORD = re.compile(r"dword:([0-9a-f]{1,8})", re.IGNORECASE)
+_HEX = re.compile(r"hex(?:\(([0-9a-f]{1,8})\))?:", re.IGNORECASE)
+_BYTES = re.compile(r"((?:[ \t]*[0-9a-f]{1,2}[ \t]*,)*)[ \t]*([0-9a-f]{1,2})?[ \t]*", re.IGNORECASE)
 _MORE = re.compile(  # the rest of a line that goes on, and lines that say nothing
-    r"\\[ \t]*+(?:;[^\r\n]*+)?(?:\r\n|[\r\n]|\Z)"
-    r"(?:[ \t]*+(?:;[^\r\n]*+)?(?:\r\n|[\r\n]))*+[ \t]*+"
+    r"\\[ \t]*(?:;[^\r\n]*)?(?:\r\n|[\r\n]|\Z)"
+    r"(?:[ \t]*(?:;[^\r\n]*)?(?:\r\n|[\r\n]))*[ \t]*"
 )
 
 
