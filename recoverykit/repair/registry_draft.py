@@ -75,9 +75,13 @@ class Draft:
                 continue
             parent, name = self._spelled("\\".join(names[: depth - 1])), names[depth - 1]
             made = _join(parent, name)
-            self._keys[fold(made)] = _Drafted(made, RegistryKey())
+            # One that goes and comes back may have had another descriptor than its parent's: the
+            # change is exact only if it says which.
+            came_back = fold(made) in self._keys
+            state = RegistryKey(security=self._security(parent) if came_back else b"")
+            self._keys[fold(made)] = _Drafted(made, state)
             self._made.setdefault(fold(parent), []).append(name)
-            self._add(KeyChange(made, None, RegistryKey()))
+            self._add(KeyChange(made, None, state))
 
     def set(self, key: str, name: str, data: RegistryData | None) -> None:
         """Give a value what it shall hold; None deletes it. Nothing, where it is so already."""
@@ -158,6 +162,14 @@ class Draft:
             return known.state
         key = self._find(path)
         return None if key is None else key_state(key)
+
+    def _security(self, path: str) -> bytes:
+        """The descriptor a key has, or will have from its parents."""
+        while True:
+            state = self._state(path)
+            if not path or (state is not None and state.security):
+                return b"" if state is None else state.security
+            path = path.rpartition("\\")[0]
 
     def _spelled(self, path: str) -> str:
         known = self._keys.get(fold(path))
