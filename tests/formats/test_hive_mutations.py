@@ -1,229 +1,111 @@
-"""Thousands of seeded mutations of hives and logs: FormatError or an answer, in bounded time."""
+"""A slice of the campaign: FormatError or an answer, in bounded time and memory.
+
+`python -m bench.hive_mutations` runs the same cases by the ten thousand.
+"""
 
 from __future__ import annotations
 
 import random
 import struct
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import pytest
 
-from recoverykit.errors import FormatError
-from recoverykit.formats.hive import Hive, read
-from recoverykit.formats.hive_edit import ValueChange, differences, edit
-from recoverykit.formats.marvin32 import marvin32
-from tests.builders.hive import (
-    Node,
-    Tree,
-    binary,
-    build,
-    dirty_with_bitmap_log,
-    dirty_with_log,
-    dword,
-    multi_sz,
-    sealed,
-    sz,
-)
-from tests.formats.hives import hive_bytes, logs_of
-
-SLOWEST = 5.0  # seconds for one mutant of at most 260 KB, on a busy machine
-TREE: Tree = {
-    "Select": {"Current": dword(1)},
-    "Services": {
-        f"driver{number}": {"Start": dword(number % 5), "ImagePath": sz(f"drivers\\{number}.sys")}
-        for number in range(12)
-    },
-    "list": {"UpperFilters": multi_sz("a", "b"), "big": binary(b"b" * 17000)},
-    "many": {f"k{number}": {} for number in range(510)},
-    "class": Node({"a": {"b": {"c": {"": sz("deep")}}}}, class_name="name"),
-}
-SMALL = build(TREE)
-CHANGE = ValueChange("Services\\driver0", "Start", b"\0\0\0\0", b"\4\0\0\0", 4)
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-INTERESTING = (0, 1, 4, 8, 0x20, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0004, 0xFFFF_FFF8, 0xFFFF_FFFF)
-
-
-def flip(data: bytearray, rng: random.Random) -> None:
-    for _ in range(rng.randint(1, 4)):
-        data[rng.randrange(len(data))] = rng.randrange(256)
-
-
-def dwords(data: bytearray, rng: random.Random) -> None:
-    """Numbers and offsets that mean something, where offsets and sizes are."""
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(4096, len(data) - 4) & ~3
-        other = rng.randrange(4096, len(data) - 4) & ~3
-        copied = struct.unpack_from("<I", data, other)[0]
-        number = rng.choice([*INTERESTING, copied, copied, (other & ~7) - 4096])
-        struct.pack_into("<I", data, at, number)
-
-
-def cells(data: bytearray, rng: random.Random) -> None:
-    """Fields of a key or value cell."""
-    kind = rng.choice([b"nk", b"nk", b"nk", b"vk", b"lh", b"ri", b"db", b"sk"])
-    found = data.find(kind, rng.randrange(4096, len(data)))
-    at = found if found >= 0 else max(data.find(kind, 4096), 4096)
-    field = min(at + 2 * rng.randint(1, 38), len(data) - 4)
-    struct.pack_into("<I", data, field, rng.choice([*INTERESTING, rng.randrange(len(data)) & ~7]))
-
-
-def blocks(data: bytearray, rng: random.Random) -> None:
-    """A run of bytes copied elsewhere, as a misplaced write does."""
-    length = rng.choice([8, 96, 512, 4096])
-    source, target = (rng.randrange(max(len(data) - length, 1)) for _ in range(2))
-    data[target : target + length] = data[source : source + length]
-
-
-def header(data: bytearray, rng: random.Random) -> None:
-    struct.pack_into("<I", data, rng.randrange(4, 508) & ~3, rng.choice(INTERESTING))
-    data[:512] = sealed(data[:512])
-
-
-def cut(data: bytearray, rng: random.Random) -> None:
-    del data[rng.randrange(len(data)) :]
-
-
-MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
-    flip,
-    dwords,
-    cells,
-    blocks,
-    header,
-    cut,
+from recoverykit.formats.hive import read
+from tests.builders.mutate import LOG_MUTATORS, MUTATORS, mutants, survey
+from tests.formats.mutation_run import (
+    TREE,
+    bytes_allowed,
+    edit_something,
+    read_everything,
+    run,
+    seconds_allowed,
+    subject,
 )
 
+READ = [
+    ("built", 240),
+    ("built HvLE", 160),
+    ("built DIRT", 120),
+    ("bcd_win2go", 84),
+    ("bcd_asus/Boot_BCD", 48),
+    ("yarp/BigDataHive", 240),
+    ("yarp/HealedHive", 240),
+    ("yarp/System_Delta", 60),
+    ("yarp/NewDirtyHive1__NewDirtyHive", 120),
+    ("yarp/OldDirtyHive__OldDirtyHive", 16),
+]
+MEASURED = 20  # every so many-th case, memory too
 
-def mutants(data: bytes, seed: str, count: int) -> Iterator[bytes]:
-    rng = random.Random(seed)
+
+@pytest.mark.parametrize(("name", "count"), READ)
+def test_damaged_hives_are_read_or_refused(name: str, count: int) -> None:
+    what, opened = subject(name), 0
     for number in range(count):
-        mutant = bytearray(data)
-        MUTATIONS[number % len(MUTATIONS)](mutant, rng)
-        yield bytes(mutant)
-
-
-def read_everything(hive: Hive) -> None:
-    """Walk on past damage, as the collectors do; every exception but FormatError escapes."""
-    damaged: list[FormatError] = []
-    pending, keys = [hive.root], 0
-    while pending:
-        key = pending.pop()
-        keys += 1
-        assert keys <= hive.base.bins_size // 8, "more keys than there is room for"
-        assert key.last_written is None or key.path is not None
-        for action in (
-            lambda: key.class_name,  # noqa: B023 - called at once
-            lambda: [(v.data, v.string, v.strings, v.dword) for v in key.values(damaged)],  # noqa: B023 - called at once
-            lambda: pending.extend(key.subkeys(damaged)),  # noqa: B023 - called at once
-            lambda: key.subkey("driver7"),  # noqa: B023 - called at once
-            lambda: key.value("Start"),  # noqa: B023 - called at once
-        ):
-            try:
-                action()
-            except FormatError as error:
-                damaged.append(error)
-
-
-def survives(action: Callable[[], object]) -> bool:
-    """Whether it gave an answer; FormatError is one way to end, being slow is none."""
-    began = time.perf_counter()
-    try:
-        action()
-    except FormatError:
-        answered = False
-    else:
-        answered = True
-    assert time.perf_counter() - began < SLOWEST
-    return answered
-
-
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        ("built", 1200),
-        ("bcd_win10iso_efi", 600),
-        ("yarp/BigDataHive", 120),
-        ("yarp/System_Delta", 240),
-        ("yarp/HealedHive", 240),
-    ],
-)
-def test_mutated_hives(name: str, count: int) -> None:
-    data = SMALL if name == "built" else hive_bytes(name)
-    opened = sum(
-        survives(lambda: read_everything(Hive(mutant)))  # noqa: B023 - called at once
-        for mutant in mutants(data, name, count)
-    )
+        outcome = run(what, "suite", number, measure=number % MEASURED == 0)
+        opened += outcome.opened
+        if outcome.peak:
+            assert outcome.peak < bytes_allowed(what.size), number
+        else:
+            assert outcome.seconds < seconds_allowed(what.size), number
     assert count // 4 < opened < count  # the mutations neither miss nor kill everything
 
 
-@pytest.mark.parametrize("kind", ["HvLE", "DIRT", "yarp"])
-def test_mutated_logs_and_primaries(kind: str) -> None:
-    if kind == "yarp":
-        name = "yarp/NewDirtyHive1__NewDirtyHive"
-        primary, logs = hive_bytes(name), logs_of(name)
-        changed = hive_bytes("yarp/NewDirtyHive1__RecoveredHive_Windows10")
-    else:
-        changed = build({**TREE, "Select": {"Current": dword(2)}, "new": {"key": {}}})
-        make = dirty_with_log if kind == "HvLE" else dirty_with_bitmap_log
-        primary, log1 = make(SMALL, changed)
-        logs = [("SYSTEM.LOG1", log1), ("SYSTEM.LOG2", bytes(4096))]
-    expected, results = Hive(changed), []
-    rng = random.Random(kind)
-    for number, (first, *rest) in enumerate([logs] * 240):
-        mutant = bytearray(first[1])
-        MUTATIONS[number % len(MUTATIONS)](mutant, rng)
-        image = bytearray(primary)
-        if number % 3 == 0:
-            MUTATIONS[number % len(MUTATIONS)](image, rng)
-
-        def recover_and_read(image: bytes, log1: bytes) -> None:
-            hive, _ = read(image, [(first[0], log1), *rest])  # noqa: B023 - called at once
-            read_everything(hive)
-
-        image_bytes, log_bytes = bytes(image), bytes(mutant)
-        results.append(survives(lambda: recover_and_read(image_bytes, log_bytes)))  # noqa: B023 - called at once
-    assert any(results)
-    assert not all(results)
-    assert differences(read(primary, logs)[0], expected) == []
+@pytest.mark.parametrize(
+    ("name", "count"), [("built", 60), ("yarp/System_Delta", 24), ("yarp/HealedHive", 60)]
+)
+def test_damaged_hives_are_edited_exactly_or_not_at_all(name: str, count: int) -> None:
+    what = subject(name)
+    outcomes = [run(what, "suite", number, exercise=edit_something) for number in range(count)]
+    assert max(outcome.seconds for outcome in outcomes) < seconds_allowed(what.size)
+    assert count // 4 < sum(outcome.opened for outcome in outcomes) < count
 
 
-def test_a_hash_that_holds_does_not_make_an_entry_harmless() -> None:
-    """Entries resealed after mutation: only the bounds checks are left."""
-    changed = build({**TREE, "Select": {"Current": dword(2)}, "new": {"key": {}}})
-    primary, log1 = dirty_with_log(SMALL, changed)
-    size = struct.unpack_from("<I", log1, 516)[0]
-    rng, results = random.Random("resealed"), []
-    for number in range(300):
-        entry = bytearray(log1[512 : 512 + size])
-        spot = (
-            rng.choice([16, 20, *range(40, 40 + 64, 4)])
-            if number % 2
-            else rng.randrange(40, size - 4)
-        )
-        struct.pack_into("<I", entry, spot, rng.choice([*INTERESTING, 0x1000, 0x10_0000]))
-        struct.pack_into("<Q", entry, 24, marvin32(entry[40:]))
-        struct.pack_into("<Q", entry, 32, marvin32(entry[:32]))
-        log = log1[:512] + bytes(entry)
-        results.append(survives(lambda: read_everything(read(primary, [("S.LOG1", log)])[0])))  # noqa: B023 - called at once
-    assert any(results)
-    assert not all(results)
+def test_the_undamaged_is_read() -> None:
+    for name, _ in READ:
+        what = subject(name)
+        read_everything(what.image, what.logs)
 
 
-def test_mutated_hives_are_edited_exactly_or_not_at_all() -> None:
-    results = []
-    for mutant in mutants(SMALL, "edit", 180):
+def test_the_mutators_are_what_they_say() -> None:
+    """The same for the same seed; each of them changes something; nothing else is touched."""
+    what = subject("built")
+    kept = bytes(what.image)
+    first, again = (list(mutants(what.image, "seed", 36)) for _ in range(2))
+    assert first == again
+    assert first != list(mutants(what.image, "other", 36))
+    assert all(mutant != what.image for mutant in first)
+    assert what.image == kept
+    for mutator in MUTATORS:
+        data = bytearray(what.image)
+        for number in range(5):
+            mutator(data, what.known, random.Random(number))
+        assert data != what.image, mutator.__name__
+    logs = [bytearray(log) for _, log in subject("yarp/NewDirtyHive1__NewDirtyHive").logs]
+    for change in LOG_MUTATORS:
+        changed = [*map(bytearray, logs)]
+        for number in range(5):
+            change(changed, random.Random(number))
+        assert changed != logs, change.__name__
 
-        def change(image: bytes) -> None:
-            hive = Hive(image)
-            result = edit(image, [CHANGE], sequence=9, when=NOW)
-            (only,) = differences(hive, Hive(result))
-            assert (only.key.upper(), only.name, only.after) == (
-                "SERVICES\\DRIVER0",
-                "Start",
-                CHANGE.after,
-            )
 
-        results.append(survives(lambda: change(mutant)))  # noqa: B023 - called at once
-    assert any(results)
-    assert not all(results)
+def test_the_survey_finds_every_key_and_value() -> None:
+    what = subject("built")
+    keys = list(read(what.image)[0].walk())
+    assert len(what.known.kinds[b"nk"]) == len(keys)
+    assert sorted(what.known.kinds[b"nk"]) == sorted(4096 + key.cell for key in keys)
+    assert len(what.known.kinds[b"vk"]) == sum(len(key.values) for key in keys)
+    assert len(keys) > len(TREE)
+    assert survey(what.image[:300]).bins == []
+
+
+def test_a_hive_of_one_value_many_times_over_stays_small() -> None:
+    """All keys share one value list, all values one large cell: the walk is charged for it."""
+    what = subject("built")
+    data = bytearray(what.image)
+    vks = what.known.kinds[b"vk"]
+    large = max(vks, key=lambda at: struct.unpack_from("<I", data, at + 8)[0] & 0x7FFF_FFFF)
+    for at in vks:
+        data[at + 8 : at + 16] = data[large + 8 : large + 16]
+    hive = read(bytes(data))[0]
+    total = sum(len(value) for key in hive.walk([]) for _, _, value in key.values)
+    assert 17000 <= total <= len(data)
