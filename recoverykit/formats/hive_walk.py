@@ -150,6 +150,9 @@ class _Walk:
             if signature != b"vk" or not stop <= position - size <= limit:
                 self._refuse(self._cells.vk, offset, "registry value", "no value here")
                 continue
+            left += size
+            if left < 0:
+                break
             if flags & VALUE_COMPRESSED:
                 name = names[image[start:stop]]
             else:
@@ -168,11 +171,8 @@ class _Walk:
                 if data is None:
                     continue
                 left -= len(data)
-            left += size
-            if left < 0:
-                self._spend(self._room - left, cell)
             found.append((name, kind, data))
-        self._room = left
+        self._spend(self._room - left, cell)
         return found
 
     def _value_cells(self, cell: int, count: int, where: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -288,6 +289,29 @@ def test_one_value_named_many_times_does_not_multiply() -> None:
     struct.pack_into("<II", image, Hive(bytes(image)).root.offset + 40, 60_000, where)
     with pytest.raises(FormatError, match="claims bytes that belong to other cells"):
         list(Hive(bytes(image)).walk())
+
+
+def test_names_of_overlapping_values_do_not_pile_up() -> None:
+    """3,000 values in 72 KB, each with a name of 20 KB that lies over the next ones."""
+    image = bytearray(build({"v": binary(bytes(110_000))}, minor=3))
+    start = (
+        next(Hive(bytes(image)).root.values()).data_offset + 4
+    )  # a cell begins at multiples of 8
+    list_at, cells = start + 92_000, [start + 24 * number - 4_096 for number in range(3_000)]
+    for cell in cells:
+        head = (-21_000, b"vk", 20_000, 5, 0xFFFF_FFFF, 3, 1)
+        struct.pack_into("<i2sHIIIH", image, 4_096 + cell, *head)
+    struct.pack_into("<i3000I", image, list_at, -12_008, *cells)
+    claim = (3_000, list_at - 4_096)
+    struct.pack_into("<II", image, Hive(bytes(image)).root.offset + 40, *claim)
+    hive, damaged = Hive(bytes(image)), list[FormatError]()
+    tracemalloc.start()
+    assert len(list(hive.walk(damaged))) <= 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 1 < len(damaged) < 20
+    assert damaged[-1].problem == "claims bytes that belong to other cells"
+    assert peak < 10 * len(image)
 
 
 def test_a_walk_gives_up_where_nothing_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
