@@ -109,7 +109,7 @@ class Hive:
         return found
 
     def walk(self, damaged: Damaged = None) -> Iterator[WalkedKey]:
-        """Every key and value at a third of the price of `Key`, parents first: see `hive_walk`."""
+        """Every key with its values as plain tuples, parents first: see `hive_walk`."""
         return walk(self.cells, self.root.cell, self.root.cell, 0, damaged)
 
 

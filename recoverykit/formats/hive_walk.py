@@ -1,6 +1,6 @@
 """A whole hive, or all below one of its keys, as plain tuples: what comparing and exporting need.
 
-Layout: see `cells`. `Key` gives the same facts one by one and at twice the price: here two loops
+Layout: see `cells`. `Key` gives the same facts one by one at nearly twice the price: here two loops
 read each cell once, in line, and leave every doubt to the careful code in `Cells`, which decides.
 What a hostile hive could multiply is counted: no more keys, values and bytes come out than it has
 room for in cells that do not overlap; levels are bounded, and a key is met once, below its parent.
