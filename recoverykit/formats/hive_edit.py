@@ -113,14 +113,7 @@ def agrees(
 
 def key_state(key: Key) -> RegistryKey:
     """A key by itself. Raises FormatError for a damaged class name or descriptor."""
-    return RegistryKey(key.class_name or "", _descriptor(key))
-
-
-def _descriptor(key: Key) -> bytes:
-    where = key._nk[9]
-    position, end = key.hive.cells.locate(where, 24, "key security")
-    size = int.from_bytes(key.hive.cells.image[position+20:position+24], "little")
-    return bytes(key.hive.cells.image[position+24:position+24+size])
+    return RegistryKey(key.class_name or "", key.security or b"")
 
 
 def _is_number(change: RegistryChange) -> bool:
