@@ -47,7 +47,7 @@ def test_what_bytes_mean(data: RegistryData, meaning: object) -> None:
 
 
 def reading(tree: builder.Tree, key: str) -> Reading:
-    hive = Hive(builder.build(tree))
+    hive = Hive(builder.build(tree, minor=3))
     found = hive.find(key)
     assert found is not None
     return Reading("/x:/Windows", Place("h", key, "HKEY_LOCAL_MACHINE\\T"), found, ())
