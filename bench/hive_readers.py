@@ -75,7 +75,7 @@ def main(
             for found in row.values():
                 if isinstance(found, dict):
                     unexplained += len(found["unexplained"])
-    typer.echo(f"{unexplained} differences not explained")
+    typer.echo(f"{unexplained} differences not explained", err=True)
     raise typer.Exit(1 if unexplained else 0)
 
 
