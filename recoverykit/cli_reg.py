@@ -13,12 +13,14 @@ import typer
 
 from recoverykit import registry, registry_data, registry_show, report
 from recoverykit.console import Screen
+from recoverykit.errors import FormatError
 from recoverykit.formats import reg_text
 from recoverykit.model import LogPolicy, Report
 from recoverykit.registry import Ask
 from recoverykit.registry_data import ValueType
 from recoverykit.visit import Options
 
+_MOST_LOST = 20  # damaged places that are named one by one
 EPILOG = """
 KEY begins with the name of its hive: HKLM\\SYSTEM\\CurrentControlSet\\Services\\acme, SOFTWARE,
 HKU\\.DEFAULT, HKU\\<folder of a profile>. CurrentControlSet is the control set of the next boot.
@@ -116,12 +118,14 @@ def export_key(
     """Write a key and all below it as .reg text, as regedit would. Changes nothing.
 
     Into a file it is UTF-16, as regedit writes it; into a pipe UTF-8; a terminal gets it readable.
+    Of a damaged hive everything is written that can be read, and the exit code is 10.
 
     Example: recoverykit reg export /dev/sda 'HKLM\\SYSTEM\\Select' -o select.reg
     """
     reading = registry.read(target, key, Options(say=_progress), wanted=install, as_is=as_is)
     left_out: list[str] = []
-    pieces = reg_text.blocks(registry_show.exported(reading), left_out)
+    damaged: list[FormatError] = []
+    pieces = reg_text.blocks(registry_show.exported(reading, damaged), left_out)
     if output is not None:
         for data in reg_text.encoded(pieces):
             output.write(data)
@@ -133,7 +137,12 @@ def export_key(
         for data in encoded:
             sys.stdout.buffer.write(data)
         sys.stdout.flush()
-    _remark((*reading.notes, *left_out))
+    lost = (f"left out, because it is damaged: {error}" for error in damaged[:_MOST_LOST])
+    _remark((*reading.notes, *left_out, *lost))
+    if damaged:
+        places = f"{len(damaged)} place{'s' if len(damaged) > 1 else ''}"
+        _remark((f"the hive is damaged in {places}; what lies there is not in the export",))
+        raise typer.Exit(FormatError.exit_code)
 
 
 @app.command("set", epilog=EPILOG)

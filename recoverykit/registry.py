@@ -38,6 +38,7 @@ from recoverykit.registry_names import Place
 from recoverykit.repair import guard, hives, registry_plan, registry_risk, transaction
 from recoverykit.repair import plan as planning
 from recoverykit.repair.registry_plan import Changes
+from recoverykit.report import printable
 from recoverykit.visit import DEFAULT, Look, Options, summarise, survey, visit
 
 _SIGNATURE = b"regf"
@@ -172,7 +173,7 @@ def _chosen(entries: Sequence[InstallReport], wanted: str) -> InstallReport:
     fitting = [entry for entry in entries if _is_wanted(entry.install, wanted)]
     if len(fitting) == 1:
         return fitting[0]
-    roots = ", ".join(entry.install.root for entry in entries[:_MOST_NAMED])
+    roots = ", ".join(printable(entry.install.root) for entry in entries[:_MOST_NAMED])
     if wanted:
         raise UsageError(
             f"there is no installation {wanted} on this target", hint=f"It has {roots}."

@@ -19,6 +19,7 @@ from recoverykit import installs
 from recoverykit.errors import FormatError, NoCulpritError, UsageError
 from recoverykit.formats.hive import Hive
 from recoverykit.model import WindowsInstall
+from recoverykit.report import printable
 
 LOCAL_MACHINE, USERS = "HKEY_LOCAL_MACHINE", "HKEY_USERS"
 
@@ -209,7 +210,8 @@ def _people(install: WindowsInstall) -> str:
         home = installs.locate(install.mount, folder)
         names = sorted(path.name for path in (install.mount / home).iterdir()) if home else []
         found += [name for name in names if _has_hive(install.mount, f"{home}/{name}")]
-    return ", ".join(f"HKU\\{name}" for name in found) or "there is none with a hive"
+    shown = ", ".join(f"HKU\\{printable(name)}" for name in found)  # a hostile disk's own words
+    return shown or "there is none with a hive"
 
 
 def _has_hive(mount: Path, profile: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recoverykit import __version__
-from recoverykit.errors import NoCulpritError
+from recoverykit.errors import FormatError, NoCulpritError
 from recoverykit.formats.hive import (
     REG_BINARY,
     REG_DWORD,
@@ -70,10 +70,13 @@ def _values(key: Key) -> tuple[RegValue, ...]:
     )
 
 
-def exported(reading: Reading) -> Iterator[RegKey]:
-    """The key and all below it, in the order of regedit. Raises FormatError."""
+def exported(reading: Reading, damaged: list[FormatError] | None = None) -> Iterator[RegKey]:
+    """The key and all below it, in the order of regedit.
+
+    What cannot be read goes to `damaged`, if given, and is left out; else FormatError is raised.
+    """
     parents: list[str] = []
-    for walked in reading.key.walk():
+    for walked in reading.key.walk(damaged):
         del parents[walked.depth :]
         path = f"{parents[-1]}\\{walked.name}" if parents else _path(reading)
         parents.append(path)

@@ -285,6 +285,18 @@ def test_a_name_that_text_cannot_hold_is_said(tmp_path: Path) -> None:
     assert "NUL" in done.err
 
 
+def test_of_a_damaged_hive_the_rest_is_exported(tmp_path: Path) -> None:
+    image = bytearray(builder.build({"a": {}, "broken": {}, "c": {"v": builder.dword(1)}}))
+    image[image.index(b"broken") - 76] = 0xFF  # its signature
+    (tmp_path / "hive").write_bytes(image)
+    done = export(tmp_path / "hive", "")
+    assert done.code == 10
+    paths = [key.path for key in reg_parse.parse(done.raw)]
+    root = "HKEY_LOCAL_MACHINE\\hive"
+    assert paths == [root, f"{root}\\a", f"{root}\\c"]
+    assert "damaged in 1 place; what lies there is not in the export" in done.err
+
+
 # --- set, delete, import ------------------------------------------------------------------
 
 
@@ -406,6 +418,14 @@ def test_an_export_can_be_imported_and_changes_nothing(volume: Path, tmp_path: P
     (entry,) = done.json["installations"]
     assert (entry["outcome"], entry["plan"]) == ("nothing-to-do", None)
     assert contents(volume) == before
+
+
+def test_names_on_a_disk_cannot_steer_the_terminal(volume: Path) -> None:
+    profile = volume / "Users/\u202eanna"
+    profile.mkdir()
+    (profile / "NTUSER.DAT").write_bytes(builder.build({}))
+    done = reg("get", volume, "HKCU\\Software")
+    assert "HKU\\\\u202eanna" in done.err
 
 
 def test_the_guard_warns_an_expert(volume: Path) -> None:

@@ -248,6 +248,16 @@ def test_hivex_reads_our_text_as_the_hive_it_came_from(tmp_path: Path) -> None:
 def test_our_parser_reads_what_hivex_exports(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(builder.build(TREE))
+    assert_hivex_exports_the_same(source)
+
+
+@need("hivexregedit")
+@pytest.mark.parametrize("path", real("hives/bcd_win2go", "hives/bcd_asus/Boot_BCD"))
+def test_real_hives_as_hivex_exports_them(path: Path) -> None:
+    assert_hivex_exports_the_same(path)
+
+
+def assert_hivex_exports_the_same(source: Path) -> None:
     done = subprocess.run(
         ["hivexregedit", "--export", "--prefix", "HKEY_LOCAL_MACHINE\\T", str(source), "\\"],
         check=True,
