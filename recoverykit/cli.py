@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from recoverykit import __version__, pipeline, report
+from recoverykit import __version__, cli_bcd, cli_reg, pipeline, report
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.model import LogPolicy, Report
@@ -35,6 +35,9 @@ app = typer.Typer(
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cli_reg.app, name="reg")
+app.add_typer(cli_bcd.app, name="bcd")
 
 
 class Policy(StrEnum):

@@ -4,12 +4,11 @@ One seam, so that a test can cut the power at every write there is. What a cut i
 operation can leave behind is said at each one; `repair.undo` knows how to go on from there.
 
 Measured and read in ntfs-3g 2022.10.3: renaming over an existing file is *not* atomic there (link
-the old one aside as `NAME.ntfs-3g-NNNNNNNNNN`, unlink it, link the new one, unlink the stage), nor
-is a plain rename (link, unlink). New files get a descriptor that lets everyone in. Hence: a file is
-created with the descriptor it shall have before it has content; a hive is patched in place, which
-touches no folder and none of its metadata (but its length, the time of its last change, and on
-ntfs-3g the archive attribute); and undo expects a missing target, two names of one
-file, names left aside, and patches that were written in part.
+the old one aside, unlink it, link the new one, unlink the stage), nor is a plain rename (link,
+unlink). New files get a descriptor that lets everyone in. Hence: no file is replaced by another; a
+file is created with the descriptor it shall have before it has content; a hive is patched in place,
+which touches no folder and none of its metadata (but its length, the time of its last change, and
+on ntfs-3g the archive attribute); and undo expects two names of one file.
 """
 
 from __future__ import annotations
@@ -76,12 +75,6 @@ def shorten(path: Path, size: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def replace(stage: Path, target: Path) -> None:
-    """Put `stage` in the place of `target`. Cut: either, or (ntfs-3g) no `target` at all."""
-    stage.replace(target)
-    _sync_folder(target.parent)
 
 
 def move(source: Path, target: Path) -> None:

@@ -28,13 +28,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 OLD, STAGE = ("old", b"old"), ("stage", b"new")
-PATCHED = [("old", b"OLd"), STAGE]
+PATCHED = [("old", b"OLder"), STAGE]
 Operation = Callable[[Path], object]
-
-
-def _replace(folder: Path) -> object:
-    durable.replace(folder / "stage", folder / "old")
-    return None
 
 
 def _move(folder: Path) -> object:
@@ -46,8 +41,8 @@ OPERATIONS: list[tuple[str, Operation, dict[str, bytes | None]]] = [
     ("write", lambda f: durable.write(f / "x", b"new"), dict([OLD, STAGE, ("x", b"new")])),
     ("copy", lambda f: durable.copy(f / "old", f / "x"), dict([OLD, STAGE, ("x", b"old")])),
     ("append", lambda f: durable.append(f / "old", b"er"), dict([("old", b"older"), STAGE])),
-    ("patch", lambda f: durable.patch(f / "old", [(1, b"L")], [(0, b"O")]), dict(PATCHED)),
-    ("replace", _replace, {"old": b"new"}),
+    ("patch", lambda f: durable.patch(f / "old", [(1, b"Lder"), (0, b"O")]), dict(PATCHED)),
+    ("shorten", lambda f: durable.shorten(f / "old", 1), dict([("old", b"o"), STAGE])),
     ("move", _move, {"moved": b"old", "stage": b"new"}),
     ("remove", lambda f: durable.remove(f / "old"), dict([STAGE])),
     ("make_folder", lambda f: durable.make_folder(f / "x", b"sd"), dict([OLD, STAGE, ("x", None)])),
@@ -104,6 +99,8 @@ def test_links_are_not_followed(folder: Path) -> None:
         durable.append(folder / "link", b"x")
     with pytest.raises(OSError, match="symbolic links"):
         durable.patch(folder / "link", [(0, b"x")])
+    with pytest.raises(OSError, match="symbolic links"):
+        durable.shorten(folder / "link", 0)
     with pytest.raises(OSError, match="exists"):
         durable.write(folder / "dangling", b"x")
     assert (folder / "old").read_bytes() == b"old"
@@ -117,7 +114,7 @@ def test_a_copy_tells_what_it_wrote(folder: Path) -> None:
     assert (folder / "copy").read_bytes() == big
 
 
-def test_a_patch_is_written_group_by_group(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patch_is_written_whole_before_it_is_synced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     write, sync = os.pwrite, os.fsync
 
@@ -132,18 +129,19 @@ def test_a_patch_is_written_group_by_group(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "pwrite", short)
     monkeypatch.setattr(os, "fsync", noted)
     (folder / "old").write_bytes(b"0123456789")
-    durable.patch(folder / "old", [(4, b"abc"), (8, b"d")], [(0, b"e")])
-    assert (folder / "old").read_bytes() == b"e123abc7d9"
-    assert order == ["4", "6", "8", "sync", "0", "sync"]
+    durable.patch(folder / "old", [(4, b"abc"), (8, b"def")])
+    assert (folder / "old").read_bytes() == b"0123abc7def"
+    assert order == ["4", "6", "8", "10", "sync"]
 
 
-def test_a_patch_never_makes_a_file_longer_or_new(folder: Path) -> None:
+def test_a_patch_makes_no_file_and_shorten_makes_none_longer(folder: Path) -> None:
     before = contents(folder)
-    for at, content in ((0, b"long"), (3, b"x"), (99, b"x")):
-        with pytest.raises(OSError, match="beyond the end"):
-            durable.patch(folder / "old", [(0, b"x")], [(at, content)])
+    with pytest.raises(OSError, match="cannot be shortened to more than it is"):
+        durable.shorten(folder / "old", 4)
     with pytest.raises(FileNotFoundError):
         durable.patch(folder / "new", [(0, b"x")])
+    with pytest.raises(FileNotFoundError):
+        durable.shorten(folder / "new", 0)
     assert contents(folder) == before
 
 

@@ -55,8 +55,10 @@ ALLOWED: dict[str, set[str]] = {
         "recoverykit.host",
     },
     # Planning decides, it does not do.
+    "recoverykit.repair.record": {"recoverykit.model"},
     "recoverykit.repair.plan": {
         "recoverykit.repair.guard",
+        "recoverykit.repair.record",
         "recoverykit.diagnosis",
         "recoverykit.formats",
         "recoverykit.errors",
@@ -80,7 +82,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pefile": ("recoverykit.formats.pe", "signing.authenticode"),
     "evtx": ("recoverykit.formats.evtx",),
     "cryptography": ("signing", "winpe", "recoverykit.medium"),
-    "typer": ("recoverykit.cli", "winpe", "build_media"),
+    "typer": (
+        "recoverykit.cli",
+        "recoverykit.cli_bcd",
+        "recoverykit.cli_reg",
+        "winpe",
+        "build_media",
+    ),
     "requests": ("recoverykit.remote", "winpe"),
     "subprocess": ("recoverykit.host", "winpe"),
     "ctypes": ("recoverykit.host",),

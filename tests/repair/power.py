@@ -25,7 +25,6 @@ OPERATIONS = (
     "append",
     "patch",
     "shorten",
-    "replace",
     "move",
     "remove",
     "make_folder",
@@ -35,7 +34,6 @@ OPERATIONS = (
 )
 SECTOR = 512
 SUBSETS, SPLITS = 20, 8  # how many states of a cut patch are tried: whole sectors, torn sectors
-ASIDE = ".ntfs-3g-0000000001"
 
 
 class PowerCut(BaseException):
@@ -55,20 +53,6 @@ def _appended(path: Path, content: bytes) -> list[Callable[[], object]]:
     tails = [content[:length] for length in (1, len(content) // 2, len(content) - 1)]
     tails.append(bytes(len(content)))  # the new size was durable, the data was not
     return [partial(path.write_bytes, path.read_bytes() + tail) for tail in tails]
-
-
-def _replaced(stage: Path, target: Path) -> list[Callable[[], object]]:
-    aside = target.with_name(target.name + ASIDE)
-    if not target.exists():
-        return _moved(stage, target)
-    return _prefixes(
-        [
-            partial(os.link, target, aside),
-            target.unlink,
-            partial(os.link, stage, target),
-            stage.unlink,
-        ]
-    )
 
 
 def _moved(source: Path, target: Path) -> list[Callable[[], object]]:
@@ -139,7 +123,6 @@ _TORN: dict[str, Callable[..., list[Callable[[], object]]]] = {
     "copy": _shortened_copy,
     "append": _appended,
     "patch": _patched,
-    "replace": _replaced,
     "move": _moved,
     "make_folder": _folder,
 }
@@ -184,7 +167,7 @@ def cut(at: int, tear: int | None) -> Callable[[int, str, tuple[Any, ...]], None
 
 def tears(name: str) -> int:
     """How many torn states an operation can leave at most."""
-    most = {"write": 3, "copy": 3, "append": 4, "replace": 4, "move": 1, "make_folder": 1}
+    most = {"write": 3, "copy": 3, "append": 4, "move": 1, "make_folder": 1}
     return SUBSETS + SPLITS if name == "patch" else most.get(name, 0)
 
 

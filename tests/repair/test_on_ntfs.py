@@ -9,6 +9,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import ntfs_metadata
+from recoverykit.model import Plan
 from recoverykit.repair import transaction, undo
 from tests.conftest import mounts, need
 from tests.repair import ntfs, target
@@ -37,8 +39,11 @@ def image(pristine: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(pristine, tmp_path / "disk.img"))
 
 
-def apply(mount: Path) -> None:
-    transaction.apply(target.install(mount), target.plan(mount), now=target.NOW, report=b"{}")
+Make = Callable[[Path], Plan]
+
+
+def apply(mount: Path, make: Make = target.plan) -> None:
+    transaction.apply(target.install(mount), make(mount), now=target.NOW, report=b"{}")
 
 
 def times(path: Path) -> tuple[int, ...]:
@@ -147,8 +152,15 @@ def fill_up(path: Path) -> None:
             stream.flush()
 
 
-@pytest.mark.parametrize("at", range(6, 18))
-def test_killed_before_an_operation(at: int, image: Path) -> None:
+# From the first change on. The second plan creates and resizes: it goes through the log.
+@pytest.mark.parametrize(
+    ("make", "at"),
+    [
+        *((target.plan, at) for at in range(6, 19)),
+        *((target.rich_plan, at) for at in range(8, 21)),
+    ],
+)
+def test_killed_before_an_operation(make: Make, at: int, image: Path) -> None:
     with ntfs.mounted(image) as volume:
         before = target.state(volume.path)
 
@@ -157,7 +169,7 @@ def test_killed_before_an_operation(at: int, image: Path) -> None:
                 volume.kill()
 
         with operations(kill, sync=True), pytest.raises(RecoveryKitError):
-            apply(volume.path)
+            apply(volume.path, make)
     recovered(image, before)
 
 
@@ -180,7 +192,7 @@ def test_killed_in_the_middle_of_something(seed: int, image: Path) -> None:
     recovered(image, before)
 
 
-UNDO = ("append", "move", "name_short", "patch", "stamp", "move")
+UNDO = ("append", "move", "name_short", "patch", "patch", "stamp", "move")
 
 
 @pytest.mark.parametrize("at", range(len(UNDO)))

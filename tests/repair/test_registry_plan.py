@@ -199,10 +199,11 @@ def test_more_than_a_journal_should_hold(
 
 
 def test_the_limits_are_reached_in_no_time() -> None:
-    """Ten thousand values of one key, one lookup each."""
-    many = {f"v{number}": builder.dword(number) for number in range(10_000)}
-    changes = registry_plan.delete_key(Hive(builder.build({"Many": many})), "Many")
-    assert len(changes) == 10_001
+    """Ten thousand values of one key, five thousand subkeys: one lookup each."""
+    many: builder.Tree = {f"v{number}": builder.dword(number) for number in range(10_000)}
+    below: builder.Tree = {f"k{number}": {} for number in range(5_000)}
+    hive = Hive(builder.build({"Many": {**many, **below}}))
+    assert len(registry_plan.delete_key(hive, "Many", tree=True)) == 15_001
 
 
 # --- import -------------------------------------------------------------------------------
