@@ -116,6 +116,10 @@ class Editor:
                 key = child
             else:
                 return
+            self._heap.survey()
+            self._require_order(key)
+            hive_lists.claim(self._heap, key)
+            hive_security.require_ring(self._heap, key.security)
             for missing in names[depth:-1]:
                 key = self._create(key, missing, "", key.security)
             descriptor = key.security
@@ -125,8 +129,6 @@ class Editor:
 
     def _create(self, parent: KeyNode, name: str, class_name: str, security: int) -> KeyNode:
         heap = self._heap
-        self._require_order(parent)
-        hive_security.require_ring(heap, security)
         cell = hive_keys.new_key(
             heap,
             name,
@@ -143,12 +145,14 @@ class Editor:
         )
         hive_keys.grow_maximum(heap, parent.cell, hive_keys.KEY_MAX_CLASS, length)
         self._touch(parent.cell)
+        self._ordered.add(cell)
         return hive_keys.key_at(heap, cell)
 
     def delete_key(self, path: str) -> None:
         """Delete a key with all that is below it. Raises FormatError where there is none."""
         with self._changing():
             heap = self._heap
+            heap.survey()
             parent, key = self._parent_and_key(path)
             self._require_order(parent)
             subtree = collect(heap, key, minor=self._minor, depth=len(_names(path)))
@@ -172,6 +176,7 @@ class Editor:
         hive_keys.require_key_name(name)
         with self._changing():
             heap = self._heap
+            heap.survey()
             parent, key = self._parent_and_key(path)
             self._require_order(parent)
             other = self._child(parent, name)
@@ -195,6 +200,7 @@ class Editor:
         """Give a key another security descriptor, shared with the keys that have the same."""
         hive_security.require_descriptor(descriptor)
         with self._changing():
+            self._heap.survey()
             key = self._key(path)
             leaving = Counter([key.security])
             found = hive_security.equal(self._heap, key.security, descriptor)
@@ -234,6 +240,8 @@ class Editor:
 
     def _replace(self, value: ValueNode, label: str, kind: int, data: bytes) -> None:
         heap = self._heap
+        if len(data) != value.size:
+            heap.survey()
         own = hive_values.data_cells(heap, value, minor=self._minor)
         heap.claim([value.cell, *own], label)
         kept = hive_values.exchange(heap, value, kind, data, minor=self._minor)
@@ -242,6 +250,7 @@ class Editor:
 
     def _append(self, key: KeyNode, cells: list[int], name: str, kind: int, data: bytes) -> None:
         heap = self._heap
+        heap.survey()
         if cells:
             heap.claim([key.value_list], "value list")
         new = hive_values.new_value(heap, name, kind, data, minor=self._minor, near=key.cell)
@@ -252,6 +261,7 @@ class Editor:
         """Delete a value. Raises FormatError where there is none."""
         with self._changing():
             heap = self._heap
+            heap.survey()
             key = self._key(path)
             cells, value = self._value(key, name)
             if value is None:

@@ -6,7 +6,8 @@ followed from its start, so a cell is one that begins where its bin says, never 
 another. A bin's cells are looked at when one of them is needed. Free space is taken from bins
 already looked at, then from the first bin that has it, then from a new bin at the end.
 
-A cell is freed or overwritten only by `claim`: nothing else in the hive may point to it. Offsets
+A cell is overwritten or freed only after `claim`: nothing else in the hive may point to it. After a
+`survey`, nothing is put where something points to, whatever the cell says. Offsets
 count from the first bin, as in the cells themselves. Refused with FormatError: damaged bins, cells
 that are not allocated where they should be, cells over 1 MB (Windows has none), hives over 2 GB.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive_sharing import References, references
@@ -136,15 +137,11 @@ class Heap:
         need = _cell_size(room)
         if need > LARGEST_CELL:
             raise FormatError("hive cell", 0, f"{room} bytes do not fit in a cell of 1 MB")
-        number = self._bin_with(need, near)
-        starts = self._starts(number)
-        start = next((one for one in starts if self._size(one) >= need), None)
-        if start is None:
-            raise FormatError("hive bin", self._bins[number], "lost its free space")
+        number, start = self._space(need, near)
         size = self._size(start)
         if size > need:
             _Size.pack_into(self.image, start + need, size - need)
-            insort(starts, start + need)
+            insort(self._starts(number), start + need)
         self.put(start, _Size.pack(-need) + bytes(need - 4))
         self._measure(number)
         self._owned.add(start - BASE_BLOCK_SIZE)
@@ -167,6 +164,8 @@ class Heap:
         del starts[first + 1 : last + 1]
         self._measure(number)
         self._owned.discard(cell)
+        if self._references is not None:
+            self._references.reached.discard(cell)
 
     def resize(self, cell: int, room: int) -> int:
         """Room for `room` bytes: the cell itself where it fits, else a new one with its content."""
@@ -186,26 +185,36 @@ class Heap:
     def _measure(self, number: int) -> None:
         self._largest[number] = max(map(self._size, self._cells[number]), default=0)
 
-    def _bin_with(self, need: int, near: int) -> int:
-        """The number of a bin with a free cell of this size."""
+    def _space(self, need: int, near: int) -> tuple[int, int]:
+        """(number of a bin, file offset of a free cell in it) of this size or larger."""
         home = bisect_right(self._bins, BASE_BLOCK_SIZE + near) - 1
-        if self._largest.get(home, 0) >= need:
-            return home
-        for number, largest in self._largest.items():
-            if largest >= need:
-                return number
+        for number in (home, *self._looked_at()):
+            if self._largest.get(number, 0) >= need:
+                for start in self._starts(number):
+                    if self._size(start) >= need and self._is_unused(start, need):
+                        return number, start
+        return self._grow(need)
+
+    def _looked_at(self) -> Iterator[int]:
+        """The bins whose free space is known, then the others, which are looked at for it."""
+        yield from list(self._largest)
         for number in range(len(self._bins) - 1):
             if number not in self._largest:
                 try:
                     self._largest[number] = self._parse(number)[1]
                 except FormatError:  # nothing is put into a damaged bin; reading it still fails
                     self._largest[number] = 0
-                if self._largest[number] >= need:
-                    return number
-        return self._grow(need)
+                yield number
 
-    def _grow(self, need: int) -> int:
-        """Add a bin, or enlarge the last one if nothing at all is in it; its number."""
+    def _is_unused(self, start: int, length: int) -> bool:
+        """Nothing points into what is marked free: in a damaged hive something may."""
+        if self._references is None:
+            return True
+        cells = range(start - BASE_BLOCK_SIZE, start - BASE_BLOCK_SIZE + length, 8)
+        return self._references.reached.isdisjoint(cells)
+
+    def _grow(self, need: int) -> tuple[int, int]:
+        """Add a bin, or enlarge the last one if nothing at all is in it; as `_space`."""
         number = len(self._bins) - 1
         if number and self._is_empty(number - 1):
             number -= 1
@@ -225,11 +234,12 @@ class Heap:
         self._cells[number], self._largest[number] = [start + BIN_HEADER], size - BIN_HEADER
         _U32.pack_into(self.image, 40, end - BASE_BLOCK_SIZE)
         _U32.pack_into(self.image, 508, checksum(self.image))
-        return number
+        return number, start + BIN_HEADER
 
     def _is_empty(self, number: int) -> bool:
-        length = self._bins[number + 1] - self._bins[number]
-        return number > 0 and self._largest.get(number, 0) == length - BIN_HEADER
+        start, size = self._bins[number] + BIN_HEADER, self._bins[number + 1] - self._bins[number]
+        empty = number > 0 and self._largest.get(number, 0) == size - BIN_HEADER
+        return empty and self._is_unused(start, size - BIN_HEADER)
 
     # --- who else? ------------------------------------------------------------------------
 
@@ -245,7 +255,7 @@ class Heap:
         if self._references is None and len(wanted) <= _FEW:
             wanted = [cell for cell in wanted if not self._mentioned_once(cell)]
         for cell in wanted:
-            if cell in self.references.shared:
+            if cell in self.survey().shared:
                 raise FormatError(what, BASE_BLOCK_SIZE + cell, "its cell has another owner too")
         self._owned.update(wanted)
 
@@ -259,9 +269,12 @@ class Heap:
         mentions = self.image.count(short if len(short) == 3 else pattern, BASE_BLOCK_SIZE)
         return mentions == 1
 
-    @property
-    def references(self) -> References:
-        """What points where, found by following everything from the root once."""
+    def survey(self) -> References:
+        """What points where, found by following everything from the root the first time.
+
+        Asked for before the first step of a change that frees or allocates: half-way through one,
+        the hive would not be what it was.
+        """
         if self._references is None:
             self._references = references(self.image)
         return self._references

@@ -150,6 +150,11 @@ def _child(heap: Heap, key: KeyNode, cell: int) -> KeyNode:
 # --- changing -----------------------------------------------------------------------------
 
 
+def claim(heap: Heap, key: KeyNode) -> None:
+    """Make sure that a key's list is nobody else's, before it is changed."""
+    heap.claim(listing(heap, key).cells, _WHAT)
+
+
 def insert(heap: Heap, key: KeyNode, child: int, name: str, *, minor: int) -> None:
     """Put a key into its parent's sorted list. `key` is the parent as it is now."""
     found = listing(heap, key)

@@ -152,9 +152,9 @@ def require_removable(heap: Heap, leaving: Counter[int]) -> None:
             raise FormatError(_WHAT, BASE_BLOCK_SIZE + cell, "counts fewer keys than it has")
         if users == number:
             # Its cell will be freed: nobody else may need it, counted or not.
-            if heap.references.users[cell] > number:
+            if heap.survey().users[cell] > number:
                 raise FormatError(_WHAT, BASE_BLOCK_SIZE + cell, "counts fewer keys than it has")
-            if cell in heap.references.shared:
+            if cell in heap.survey().shared:
                 raise FormatError(_WHAT, BASE_BLOCK_SIZE + cell, "its cell has another owner too")
 
 

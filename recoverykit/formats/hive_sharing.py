@@ -1,9 +1,10 @@
-"""Which cells of a hive have more than one owner: everything followed from the root, once.
+"""What a hive refers to, and what has more than one owner: everything followed from the root once.
 
 Windows never lets two structures share a cell (but for security descriptors, which count their
-users); a damaged or hostile hive may. What is freed or overwritten for one owner must then be
-refused. Damage is stepped over, leniently: what looks like a reference counts as one. Bounded: what
-hangs below a cell is followed at most twice, and all lists together cannot be longer than the hive.
+users), nor uses one that is marked free; a damaged or hostile hive may. What is freed, overwritten
+or handed out anew must then be left alone. Damage is stepped over, leniently: what looks like a
+reference counts as one. Bounded: what hangs below a cell is followed at most twice, and all lists
+together cannot be longer than the hive (FormatError).
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from dataclasses import dataclass, field
 from recoverykit.errors import FormatError
 from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE
 
+# Whole cells, their size first
+# "nk", flags, subkeys, their list, values, their list, security, class name, length of class name
+_Key = struct.Struct("<i2sH16xI4xI4xIIII22xH")
+_Value = struct.Struct("<i2s2xII")  # "vk", data size, data
+_List = struct.Struct("<i2sH")  # signature, number of elements
+_BigData = struct.Struct("<i2sHI")  # "db", number of segments, their list
 _Size = struct.Struct("<i")
-# Offsets are within the cell's content: signature, flags, subkeys, their list, values, their list,
-# security, class name, length of the class name
-_Key = struct.Struct("<2sH16xI4xI4xIIII22xH")
-_Value = struct.Struct("<2s2xII")
-_List = struct.Struct("<2sH")
-_BigData = struct.Struct("<2sHI")
+_LEAST_KEY, _LEAST_VALUE = 80, 24  # bytes of a cell
 _PREDEFINED = 0x0040
 _INLINE = 0x8000_0000
 _SEGMENT = 16344
@@ -30,112 +32,115 @@ _WORDS = {b"lf": 2, b"lh": 2, b"li": 1}
 
 @dataclass(slots=True)
 class References:
-    """Who points where. The editor keeps the number of users true while it works."""
+    """Who points where. The editor keeps it true while it works."""
 
-    shared: set[int] = field(default_factory=set)  # cells with more than one owner
+    reached: set[int] = field(default_factory=set)  # all cells something points to
+    shared: set[int] = field(default_factory=set)  # those with more than one owner
     users: Counter[int] = field(default_factory=Counter)  # security cell -> keys that name it
 
 
 class _Walk:
-    """The state of one walk: what was visited, and what is still to be followed."""
+    """The state of one walk: what was met, and which keys are still to be followed."""
 
-    __slots__ = ("_budget", "_end", "_image", "_visits", "found", "pending")
+    __slots__ = ("_budget", "_end", "_image", "found", "pending")
 
     def __init__(self, image: bytearray) -> None:
         self._image = image
-        (size,) = struct.unpack_from("<I", image, 40)
+        (root, size) = struct.unpack_from("<II", image, 36)
         self._end = min(BASE_BLOCK_SIZE + size, len(image))
         self._budget = 4 * size  # bytes of lists; each may be followed twice
-        self._visits: Counter[int] = Counter()
         self.found = References()
-        self.pending: list[int] = []
+        self.pending: list[int] = [root]
 
-    def content(self, cell: int, least: int) -> tuple[int, int] | None:
-        """(file offset, bytes) of what an allocated cell holds; None where there is none."""
-        position = BASE_BLOCK_SIZE + cell
-        if cell & 7 or position + 4 > self._end:
-            return None
-        size = -_Size.unpack_from(self._image, position)[0]
-        if size < 4 + least or position + size > self._end:
-            return None
-        return position + 4, size - 4
-
-    def visit(self, cell: int) -> bool:
-        """Note a reference to a cell; False when there were two before."""
-        self._visits[cell] += 1
-        if self._visits[cell] > 1:
+    def meet(self, cell: int) -> bool:
+        """Note a reference to a cell; whether to follow it, as is done twice."""
+        if cell not in self.found.reached:
+            self.found.reached.add(cell)
+            return True
+        if cell not in self.found.shared:
             self.found.shared.add(cell)
-        return self._visits[cell] <= 2
+            return True
+        return False
 
-    def visited(self, cell: int) -> bool:
-        return cell in self._visits
+    def room(self, cell: int, least: int) -> int:
+        """Bytes of an allocated cell without its size; 0 where there are not `least`."""
+        position = BASE_BLOCK_SIZE + cell
+        if cell & 7 or position + 4 + least > self._end:
+            return 0
+        size = -int(_Size.unpack_from(self._image, position)[0])
+        return size - 4 if size >= 4 + least and position + size <= self._end else 0
 
     def words(self, position: int, count: int) -> tuple[int, ...]:
+        if count <= 0:
+            return ()
         self._budget -= 4 * count
         if self._budget < 0:
             raise FormatError("hive", position, "its lists claim more bytes than it has")
         return struct.unpack_from(f"<{count}I", self._image, position)
 
-    def key(self, cell: int) -> None:
-        place = self.content(cell, 76)
-        if place is None or not self.visit(cell):
-            return
-        fields = _Key.unpack_from(self._image, place[0])
-        signature, flags, subkeys, listed, values, value_list, security, class_cell, length = fields
-        if signature != b"nk":
-            return
-        self.found.users[security] += 1
-        if length and class_cell != NOWHERE:
-            self.visit(class_cell)
-        if subkeys:
-            self.subkeys(listed, root=True)
-        if values and not flags & _PREDEFINED:
-            self.values(value_list, values)
+    def keys(self) -> None:
+        image, end, pending, users = self._image, self._end, self.pending, self.found.users
+        while pending:
+            cell = pending.pop()
+            position = BASE_BLOCK_SIZE + cell
+            if not self.meet(cell) or cell & 7 or position + _LEAST_KEY > end:
+                continue
+            size, signature, flags, subkeys, listed, values, value_list, security, named, length = (
+                _Key.unpack_from(image, position)
+            )
+            if signature != b"nk" or size > -_LEAST_KEY:
+                continue
+            users[security] += 1
+            if length and named != NOWHERE:
+                self.meet(named)
+            if subkeys and self.meet(listed):
+                self.subkeys(listed, root=True)
+            if values and not flags & _PREDEFINED and self.meet(value_list):
+                room = self.room(value_list, 4)
+                self.values(self.words(BASE_BLOCK_SIZE + value_list + 4, min(values, room // 4)))
 
     def subkeys(self, cell: int, *, root: bool) -> None:
-        place = self.content(cell, 4)
-        if place is None or not self.visit(cell):
+        room = self.room(cell, 4)
+        if not room:
             return
-        position, room = place
-        signature, count = _List.unpack_from(self._image, position)
+        position = BASE_BLOCK_SIZE + cell
+        _, signature, count = _List.unpack_from(self._image, position)
         if signature == b"ri" and root:
-            for leaf in self.words(position + 4, min(count, room // 4 - 1)):
-                self.subkeys(leaf, root=False)
+            for leaf in self.words(position + 8, min(count, room // 4 - 1)):
+                if self.meet(leaf):
+                    self.subkeys(leaf, root=False)
         elif signature in _WORDS:
             step = _WORDS[signature]
-            self.pending += self.words(position + 4, min(count * step, room // 4 - 1))[::step]
+            self.pending += self.words(position + 8, min(count * step, room // 4 - 1))[::step]
 
-    def values(self, cell: int, count: int) -> None:
-        place = self.content(cell, 4)
-        if place is None or not self.visit(cell):
-            return
-        for value in self.words(place[0], min(count, place[1] // 4)):
-            self.value(value)
+    def values(self, cells: tuple[int, ...]) -> None:
+        image, end = self._image, self._end
+        for cell in cells:
+            position = BASE_BLOCK_SIZE + cell
+            if not self.meet(cell) or cell & 7 or position + _LEAST_VALUE > end:
+                continue
+            size, signature, length, data = _Value.unpack_from(image, position)
+            if signature != b"vk" or size > -_LEAST_VALUE or length & _INLINE or not length:
+                continue
+            if data != NOWHERE and self.meet(data) and length > _SEGMENT:
+                self.big(data)
 
-    def value(self, cell: int) -> None:
-        place = self.content(cell, 20)
-        if place is None or not self.visit(cell):
+    def big(self, cell: int) -> None:
+        if not self.room(cell, 8):
             return
-        signature, size, data = _Value.unpack_from(self._image, place[0])
-        if signature != b"vk" or size & _INLINE or not size or data == NOWHERE:
-            return
-        place = self.content(data, 4)
-        if place is None or not self.visit(data) or size <= _SEGMENT or place[1] < 8:
-            return
-        signature, count, listed = _BigData.unpack_from(self._image, place[0])
-        segments = self.content(listed, 4)
-        if signature == b"db" and segments is not None and self.visit(listed):
-            for segment in self.words(segments[0], min(count, segments[1] // 4)):
-                self.visit(segment)
+        _, signature, count, listed = _BigData.unpack_from(self._image, BASE_BLOCK_SIZE + cell)
+        if signature == b"db" and self.meet(listed):
+            room = self.room(listed, 4)
+            for segment in self.words(BASE_BLOCK_SIZE + listed + 4, min(count, room // 4)):
+                self.meet(segment)
 
 
 def references(image: bytearray) -> References:
     """Follow the hive in `image`. Raises FormatError where its lists claim more than it holds."""
     walk = _Walk(image)
-    walk.pending.append(struct.unpack_from("<I", image, 36)[0])
-    while walk.pending:
-        walk.key(walk.pending.pop())
+    walk.keys()
     found = walk.found
     # A security cell may have many keys, but nothing else may point to it.
-    found.shared.update(cell for cell in found.users if walk.visited(cell))
+    found.shared.update(cell for cell in found.users if cell in found.reached)
+    found.reached.update(found.users)
     return found

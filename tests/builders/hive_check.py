@@ -281,6 +281,8 @@ class _Check:
 
 def fold(name: str) -> bytes:
     """Upper-case UTF-16 units; of letters only those that Windows has known since 2009 matter."""
+    if name.isascii():
+        return name.upper().encode("utf-16-be")
     upper = [c if len(c.upper()) != 1 or c.upper().lower() != c else c.upper() for c in name]
     units = "".join(up if ord(up) < 0x10000 else c for up, c in zip(upper, name, strict=True))
     return units.encode("utf-16-be", "surrogatepass")

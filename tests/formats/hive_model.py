@@ -131,7 +131,8 @@ def descriptor(image: bytes, cell: int) -> bytes:
     """The security descriptor of the key whose cell is at this offset."""
     (where,) = struct.unpack_from("<I", image, 4096 + cell + 4 + 44)
     (size,) = struct.unpack_from("<I", image, 4096 + where + 4 + 16)
-    return image[4096 + where + 4 + 20 :][:size]
+    start = 4096 + where + 4 + 20
+    return image[start : start + size]
 
 
 def facts(image: bytes) -> dict[str, Facts]:
