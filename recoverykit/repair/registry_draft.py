@@ -60,7 +60,10 @@ class Draft:
     def subkeys(self, key: str) -> list[str]:
         """The names of the subkeys that are there now."""
         stands = self._find(key)
-        names = [child.name for child in stands.subkeys()] if stands is not None else []
+        names = []
+        for child in stands.subkeys() if stands is not None else ():
+            names.append(child.name)
+            self._found.setdefault(fold(_join(key, child.name)), child)
         names += self._made.get(fold(key), [])
         alive = {fold(name): name for name in names if self.holds(_join(key, name))}
         return list(alive.values())
