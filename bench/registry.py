@@ -35,6 +35,7 @@ from tests.conftest import REAL_DATA, REPOSITORY, read_real
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-hivex is
 OURS = "recoverykit"
 SYSTEM, SOFTWARE = "regipy_SYSTEM_WIN_10_1709.xz", "plaso_win7_SOFTWARE.xz"
+CLEAN = "dissect_SYSTEM.gz"
 DIRTY = ("regipy_SYSTEM_B.xz", "regipy_SYSTEM_B.LOG1.xz", "regipy_SYSTEM_B.LOG2.xz")
 
 
@@ -95,7 +96,9 @@ ROWS = (
         {"python-registry": 2},
         writes=True,
     ),
-    Row("one value saved", "edit", (SYSTEM,), ("hivex (C)",), {"hivex (C)": 1}, writes=True),
+    Row("one value saved", "edit", (CLEAN,), (OURS, "hivex (C)"), {"hivex (C)": 1}, writes=True),
+    # With everything a repair proves, which hivex does not: shown beside it, without a target.
+    Row("the same, proven", "proven", (CLEAN,), (OURS,), {}, writes=True),
 )
 
 
@@ -159,7 +162,7 @@ def compete(row: Row, folder: Path, rounds: int) -> list[Result]:
 
 
 def _staged(name: str, folder: Path) -> Path:
-    path = folder / name.removesuffix(".xz")
+    path = folder / name.removesuffix(".xz").removesuffix(".gz")
     if not path.exists():
         path.write_bytes(read_real(REAL_DATA / "hives" / name))
     return path

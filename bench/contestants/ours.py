@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.contestants.clock import Counts, main
+from recoverykit.formats import hive_save
 from recoverykit.formats.binary import from_filetime
-from recoverykit.formats.hive import Hive
+from recoverykit.formats.hive import REG_DWORD, Hive
+from recoverykit.formats.hive_editor import Editor
 from recoverykit.formats.regf_log import recover
+from recoverykit.model import RegistryData, ValueChange
+from recoverykit.repair import hives
 
+FOUR = (4).to_bytes(4, "little")
 WANTED = ("Start", "Type", "ErrorControl", "ImagePath", "Group", "Tag")
 
 
@@ -54,5 +60,41 @@ def recovery(path: str, *logs: str) -> Callable[[], Counts]:
     return lambda: {"bins": hashlib.sha256(bytes(image)[4096:]).hexdigest()[:12]}
 
 
+def edit(path: str) -> Counts:
+    """One DWORD changed and saved: in place, its sector and the header, each synced."""
+    files = hives.files(Path(path))
+    hive, found = hives.recovered(files)
+    editor = Editor(found.data, datetime.now(UTC))
+    editor.set_value(_tcpip(hive), "Start", REG_DWORD, FOUR)
+    _write(path, hive_save.save(files, found, editor.finish(2), numbers_only=editor.in_place))
+    return {"start": 4}
+
+
+def proven(path: str) -> Counts:
+    """The same as a repair does it: expected before, read back after, and nothing else differs."""
+    files = hives.files(Path(path))
+    hive, found = hives.recovered(files)
+    key = hive.find(_tcpip(hive))
+    value = key.value("Start") if key is not None else None
+    assert value is not None
+    was, now = RegistryData(REG_DWORD, value.data), RegistryData(REG_DWORD, FOUR)
+    edited = hives.changed(found, [ValueChange(_tcpip(hive), "Start", was, now)], datetime.now(UTC))
+    saving = hive_save.save(files, found, edited.image, numbers_only=edited.numbers_only)
+    _write(path, saving)
+    return {"start": 4}
+
+
+def _tcpip(hive: Hive) -> str:
+    select = hive.find("Select")
+    current = select.value("Current") if select is not None else None
+    assert current is not None
+    return f"ControlSet{current.dword:03}\\Services\\Tcpip"
+
+
+def _write(path: str, saving: hive_save.Saving) -> None:
+    hives.write(Path(path).parent, saving.steps, None)
+
+
 if __name__ == "__main__":
-    main({"services": services, "walk": walk, "recovery": recovery})
+    works = {"services": services, "walk": walk, "edit": edit, "proven": proven}
+    main({**works, "recovery": recovery})

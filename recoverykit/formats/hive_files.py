@@ -102,7 +102,8 @@ def _differing(before: bytes, after: bytes) -> Iterator[int]:
     longest = max(len(before), len(after))
     for start in range(0, longest, _STRIDE):
         end = min(start + _STRIDE, longest)
-        if before[start:end] == after[start:end]:
+        # One of the two is compared where it lies, without a copy.
+        if end <= len(before) and after.startswith(before[start:end], start):
             continue
         for offset in range(start, end, SECTOR):
             if before[offset : offset + SECTOR] != after[offset : offset + SECTOR]:
