@@ -13,7 +13,7 @@ Buffer = bytes | bytearray | memoryview | mmap
 Image = bytes | mmap  # immutable for us, and a slice of it is bytes
 
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
-_LAST = datetime.max.replace(tzinfo=UTC) - _EPOCH
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def as_image(data: Buffer) -> Image:
@@ -23,9 +23,9 @@ def as_image(data: Buffer) -> Image:
 
 def from_filetime(ticks: int) -> datetime | None:
     """A FILETIME (100 ns since 1601) as UTC; None for 0 and for times beyond the year 9999."""
-    if ticks == 0 or ticks // 10 > _LAST // timedelta(microseconds=1):
+    if ticks == 0 or ticks // 10 > _LAST:
         return None
-    return _EPOCH + timedelta(microseconds=ticks // 10)
+    return _EPOCH + timedelta(0, 0, ticks // 10)  # days, seconds, microseconds
 
 
 def to_filetime(when: datetime) -> int:
