@@ -6,7 +6,8 @@ import random
 import struct
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -15,7 +16,7 @@ from recoverykit.formats import hive_walk
 from recoverykit.formats.hive import Hive, Key, read
 from recoverykit.formats.hive_walk import WalkedKey, WalkedValue
 from tests.builders.hive import Node, Tree, binary, build, dword, multi_sz, sealed, sz
-from tests.formats.hives import hive_bytes, logs_of, samples
+from tests.formats.hives import hive_bytes, logs_of, samples, walk
 
 TREE: Tree = {
     "": sz("default"),
@@ -166,6 +167,29 @@ def test_mutated_hives_are_walked_as_key_reads_them(name: str, count: int) -> No
         assert told(ours) == told(theirs)
         compared += 1
     assert compared > count // 3
+
+
+@pytest.mark.parametrize("name", ["bcd_win10iso_efi", "yarp/System_Delta"])
+def test_all_a_mutated_key_can_be_asked_ends_in_an_answer_or_one_kind_of_error(name: str) -> None:
+    questions: list[Callable[[Key], object]] = [
+        lambda key: key.security,
+        lambda key: key.link_target,
+        lambda key: (key.layer, key.inherits_class, key.predefined_handle, key.flags),
+        lambda key: key.values_of("Element", "", "ключ"),
+        lambda key: [value.is_tombstone for value in key.values()],
+    ]
+    refused = answered = 0
+    for mutant in mutants(hive_bytes(name), f"asked {name}", 60):
+        with suppress(FormatError):
+            for key in walk(Hive(mutant)):
+                for question in questions:
+                    try:
+                        question(key)
+                        answered += 1
+                    except FormatError:
+                        refused += 1
+    assert refused
+    assert answered > refused
 
 
 # --- hostile hives ------------------------------------------------------------------------
