@@ -9,19 +9,21 @@ disk `hive_save`'s. Refused: dirty hives, versions before 1.3, damage anywhere a
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, NamedTuple
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.binary import Buffer
-from recoverykit.formats.hive import Hive, Key, Value, fold
+from recoverykit.formats.hive import Hive, Key, fold
 from recoverykit.formats.hive_editor import Editor
+from recoverykit.formats.hive_walk import WalkedValue
 from recoverykit.formats.regf import BASE_BLOCK_SIZE, bins
 from recoverykit.model import KeyChange, RegistryChange, RegistryData, RegistryKey, ValueChange
 
-_T = TypeVar("_T", Key, Value)
+_SECURITY_FIELD: Final = 9  # of `cells.NkFields`
 _INLINE = 4  # bytes of data that lie inside the value's own cell
 
 
@@ -262,42 +264,64 @@ def differences(before: Hive, after: Hive) -> list[RegistryChange]:
 
     Raises FormatError where one of the hives cannot be read.
     """
+    old, new = dict(_keys(before)), dict(_keys(after))
     found: list[RegistryChange] = []
-    pending: list[tuple[Key | None, Key | None]] = [(before.root, after.root)]
-    while pending:
-        old, new = pending.pop()
-        path = old.path if old is not None else new.path if new is not None else ""
-        was, now = (None if key is None else key_state(key) for key in (old, new))
+    for place in (*old, *(place for place in new if place not in old)):
+        left, right = old.get(place), new.get(place)
+        path = (left or right or _NO_KEY).path
+        was = None if left is None else left.state
+        now = None if right is None else right.state
         if was != now:
             found.append(KeyChange(path, was, now))
-        found += _value_differences(path, old, new)
-        pending += _paired(
-            old.subkeys() if old is not None else (), new.subkeys() if new is not None else ()
-        )
+        found += _value_differences(path, left or _NO_KEY, right or _NO_KEY)
     return found
 
 
-def _value_differences(path: str, old: Key | None, new: Key | None) -> Iterator[ValueChange]:
-    for left, right in _paired(
-        old.values() if old is not None else (), new.values() if new is not None else ()
-    ):
-        was, now = (
-            None if value is None else RegistryData(value.type, bytes(value.data))
-            for value in (left, right)
+class _Walked(NamedTuple):
+    """A key of one of the two hives."""
+
+    path: str
+    state: RegistryKey
+    values: list[WalkedValue]
+
+
+_NO_KEY = _Walked("", RegistryKey(), [])
+
+
+def _keys(hive: Hive) -> Iterator[tuple[tuple[str, int], _Walked]]:
+    """Every key by its folded path. Two of one name, which only a damaged hive has, in order."""
+    names: list[str] = []
+    seen: Counter[str] = Counter()
+    for key in hive.walk():
+        del names[max(key.depth - 1, 0) :]
+        if key.depth:
+            names.append(key.name)
+        path = "\\".join(names)
+        security = hive.security(hive.cells.nk(key.cell)[_SECURITY_FIELD]).descriptor
+        folded = fold(path)
+        yield (
+            (folded, seen[folded]),
+            _Walked(path, RegistryKey(key.class_name or "", security), key.values),
         )
+        seen[folded] += 1
+
+
+def _value_differences(path: str, old: _Walked, new: _Walked) -> Iterator[ValueChange]:
+    if old.values == new.values:
+        return
+    rest: dict[str, list[WalkedValue]] = {}
+    for value in new.values:
+        rest.setdefault(fold(value[0]), []).append(value)
+    for name, kind, data in old.values:
+        same = rest.get(fold(name))
+        was = RegistryData(kind, data)
+        now = _data(same.pop(0)) if same else None
         if was != now:
-            shown = left if left is not None else right
-            yield ValueChange(path, shown.name if shown is not None else "", was, now)
+            yield ValueChange(path, name, was, now)
+    for values in rest.values():
+        for value in values:
+            yield ValueChange(path, value[0], None, _data(value))
 
 
-def _paired(old: Iterable[_T], new: Iterable[_T]) -> list[tuple[_T | None, _T | None]]:
-    """Match by name. Two of one name, which only a damaged hive has, are matched in order."""
-    rest: dict[str, list[_T]] = {}
-    for item in new:
-        rest.setdefault(fold(item.name), []).append(item)
-    pairs: list[tuple[_T | None, _T | None]] = []
-    for item in old:
-        same = rest.get(fold(item.name))
-        pairs.append((item, same.pop(0) if same else None))
-    pairs += [(None, item) for items in rest.values() for item in items]
-    return pairs
+def _data(value: WalkedValue) -> RegistryData:
+    return RegistryData(value[1], value[2])
