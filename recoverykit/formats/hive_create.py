@@ -71,4 +71,4 @@ def create(
     descriptor = hive_security.first(heap, DEFAULT_SECURITY if security is None else security)
     hive_security.assign(heap, cell, descriptor)
     seal(image, FIRST_SEQUENCE, heap.end - BASE_BLOCK_SIZE)
-    return bytes(image)
+    return heap.whole()

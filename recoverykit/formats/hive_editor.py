@@ -29,7 +29,7 @@ from recoverykit.formats.hive_heap import Heap
 from recoverykit.formats.hive_keys import KeyNode
 from recoverykit.formats.hive_subtree import Subtree, collect
 from recoverykit.formats.hive_values import ValueNode
-from recoverykit.formats.regf import BASE_BLOCK_SIZE, seal
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, SECTOR, seal
 from recoverykit.formats.upcase import upcase
 
 OLDEST_MINOR = 3
@@ -53,7 +53,7 @@ class Editor:
         if base.minor < OLDEST_MINOR:
             raise FormatError("hive header", 24, f"version 1.{base.minor} is not written")
         self._minor, self._root = base.minor, base.root_cell
-        self._heap = Heap(bytearray(image))
+        self._heap = Heap(bytes(image))
         self._ordered: set[int] = set()  # keys whose lists were found sorted
         self._in_place, self._broken = True, False
         hive_keys.key_at(self._heap, self._root)
@@ -65,7 +65,7 @@ class Editor:
         """The hive as it is now, to read. It does not follow later changes."""
         self._require_usable()
         if self._snapshot_of != self._heap.writes:
-            self._snapshot = Hive(bytes(self._heap.image))
+            self._snapshot = Hive(self._heap.whole())
             self._snapshot_of = self._heap.writes
         return self._snapshot
 
@@ -85,12 +85,12 @@ class Editor:
         match; where nothing was changed, nothing but the header's numbers is.
         """
         self._require_usable()
-        image = self._heap.image
-        if self._heap.writes:
-            struct.pack_into("<Q", image, 12, self._ticks)
-            struct.pack_into("<Q", image, BASE_BLOCK_SIZE + 20, self._ticks)
-        seal(image, sequence, self._heap.end - BASE_BLOCK_SIZE)
-        return bytes(image)
+        heap, over = self._heap, {}
+        head = bytearray(heap.image[:SECTOR])
+        if heap.writes:
+            head[12:20] = over[BASE_BLOCK_SIZE + 20] = struct.pack("<Q", self._ticks)
+        seal(head, sequence, heap.end - BASE_BLOCK_SIZE)
+        return heap.whole({0: bytes(head), **over})
 
     # --- keys -----------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Editor:
             children = hive_lists.listing(heap, key).keys
             heap.claim([key.cell, *children], f"key {path}")
             hive_lists.remove(heap, parent, key.cell)
-            cell = hive_keys.rename(heap, key, name)
+            cell = hive_keys.write_name(heap, key, name)
             for child in children if cell != key.cell else ():
                 heap.put_u32(child, hive_keys.KEY_PARENT, cell)
             parent = hive_keys.key_at(heap, parent.cell)
@@ -307,7 +307,7 @@ class Editor:
 
     def _touch(self, cell: int) -> None:
         position = self._heap.at(cell, hive_keys.KEY_NAME, "registry key") + hive_keys.KEY_TIME
-        self._heap.put(position, struct.pack("<Q", self._ticks))
+        self._heap.exchange(position, struct.pack("<Q", self._ticks))
 
     def _child(self, key: KeyNode, name: str) -> KeyNode | None:
         return hive_lists.find(self._heap, key, name, ordered=key.cell in self._ordered)

@@ -7,16 +7,16 @@ another. A bin's cells are looked at when one of them is needed. Free space is t
 already looked at, then from the first bin that has it, then from a new bin at the end.
 
 A cell is overwritten or freed only after `claim`: nothing else in the hive may point to it. After a
-`survey`, nothing is put where something points to, whatever the cell says. Offsets
-count from the first bin, as in the cells themselves. Refused with FormatError: damaged bins, cells
-that are not allocated where they should be, cells over 1 MB (Windows has none), hives over 2 GB.
+`survey`, nothing is put where something points to, whatever the cell says. Offsets count from the
+first bin, as in the cells themselves. Refused with FormatError: damaged bins, cells that are not
+allocated where they should be, cells over 1 MB (Windows has none), hives over 2 GB.
 """
 
 from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive_sharing import References, references
@@ -35,10 +35,20 @@ _U32 = struct.Struct("<I")
 class Heap:
     """The cells of one hive image, which it owns and changes."""
 
-    __slots__ = ("_bins", "_cells", "_largest", "_owned", "_references", "image", "writes")
+    __slots__ = (
+        "_bins",
+        "_cells",
+        "_largest",
+        "_owned",
+        "_patches",
+        "_references",
+        "image",
+        "writes",
+    )
 
-    def __init__(self, image: bytearray) -> None:
-        self.image = image
+    def __init__(self, image: bytes | bytearray) -> None:
+        self.image = image  # copied when the first cell is made, freed or moved
+        self._patches: dict[int, bytes] = {}  # what `exchange` wrote before that
         self.writes = 0  # how often the image was changed
         self._bins: list[int] = []  # file offset of each bin, and of the end of the last one
         self._cells: dict[int, list[int]] = {}  # number of a bin -> file offsets of its cells
@@ -50,6 +60,8 @@ class Heap:
     def _follow_bins(self) -> None:
         image, unpack, position = self.image, _Bin.unpack_from, BASE_BLOCK_SIZE
         end = BASE_BLOCK_SIZE + _U32.unpack_from(image, 40)[0]
+        if end > len(image):
+            raise FormatError("hive", len(image), f"truncated: {end} bytes expected")
         while position < end:
             signature, offset, size = unpack(image, position)
             if (
@@ -120,8 +132,37 @@ class Heap:
 
     def put(self, position: int, content: bytes) -> None:
         """Write at a file offset inside a cell, which `at` or `allocate` gave."""
-        self.image[position : position + len(content)] = content
+        self._mutable()[position : position + len(content)] = content
         self.writes += 1
+
+    def exchange(self, position: int, content: bytes) -> None:
+        """The same for what is never read here: data, times. Spares a copy of the whole image."""
+        if isinstance(self.image, bytearray):
+            self.put(position, content)
+        else:
+            self._patches.pop(position, None)  # the last one comes last
+            self._patches[position] = content
+            self.writes += 1
+
+    def _mutable(self) -> bytearray:
+        if not isinstance(self.image, bytearray):
+            self.image = bytearray(self.image)
+            for position, content in self._patches.items():
+                self.image[position : position + len(content)] = content
+            self._patches.clear()
+        return self.image
+
+    def whole(self, over: Mapping[int, bytes] | None = None) -> bytes:
+        """The image with all that was written, and with `over` (file offset: bytes) over it."""
+        pieces: list[bytes | memoryview] = []
+        view, done = memoryview(self.image), 0
+        for position, content in sorted({**self._patches, **(over or {})}.items()):
+            if position < done:  # they overlap: only their order says who was last
+                self._mutable()
+                return self.whole(over)
+            pieces += (view[done:position], content)
+            done = position + len(content)
+        return b"".join((*pieces, view[done:]))
 
     def put_u32(self, cell: int, field: int, number: int) -> None:
         self.put(BASE_BLOCK_SIZE + cell + 4 + field, _U32.pack(number))
@@ -140,7 +181,7 @@ class Heap:
         number, start = self._space(need, near)
         size = self._size(start)
         if size > need:
-            _Size.pack_into(self.image, start + need, size - need)
+            self.put(start + need, _Size.pack(size - need))
             insort(self._starts(number), start + need)
         self.put(start, _Size.pack(-need) + bytes(need - 4))
         self._measure(number)
@@ -223,17 +264,15 @@ class Heap:
         end = start + size
         if end - BASE_BLOCK_SIZE > LARGEST_HIVE:
             raise FormatError("hive", self.end, "would grow beyond 2 GB")
-        missing = end - len(self.image)
-        if missing > 0:
-            self.image += bytes(missing)
-        self.image[start:end] = _BinHeader.pack(b"hbin", start - BASE_BLOCK_SIZE, size).ljust(
-            size, b"\0"
-        )
+        image = self._mutable()
+        image.extend(bytes(max(end - len(image), 0)))
+        header = _BinHeader.pack(b"hbin", start - BASE_BLOCK_SIZE, size)
+        image[start:end] = header.ljust(size, b"\0")
         self.put(start + BIN_HEADER, _Size.pack(size - BIN_HEADER))
         self._bins[number:] = [start, end]
         self._cells[number], self._largest[number] = [start + BIN_HEADER], size - BIN_HEADER
-        _U32.pack_into(self.image, 40, end - BASE_BLOCK_SIZE)
-        _U32.pack_into(self.image, 508, checksum(self.image))
+        _U32.pack_into(image, 40, end - BASE_BLOCK_SIZE)
+        _U32.pack_into(image, 508, checksum(image))
         return number, start + BIN_HEADER
 
     def _is_empty(self, number: int) -> bool:

@@ -167,7 +167,7 @@ def class_cells(heap: Heap, key: KeyNode) -> list[int]:
     return [key.class_cell]
 
 
-def rename(heap: Heap, key: KeyNode, name: str) -> int:
+def write_name(heap: Heap, key: KeyNode, name: str) -> int:
     """Write another name into a key's cell, which moves if it is too small; where it is then."""
     raw, compressed = encoded(name)
     cell = heap.resize(key.cell, KEY_NAME + len(raw))

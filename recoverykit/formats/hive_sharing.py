@@ -44,7 +44,7 @@ class _Walk:
 
     __slots__ = ("_budget", "_end", "_image", "found", "pending")
 
-    def __init__(self, image: bytearray) -> None:
+    def __init__(self, image: bytes | bytearray) -> None:
         self._image = image
         (root, size) = struct.unpack_from("<II", image, 36)
         self._end = min(BASE_BLOCK_SIZE + size, len(image))
@@ -135,7 +135,7 @@ class _Walk:
                 self.meet(segment)
 
 
-def references(image: bytearray) -> References:
+def references(image: bytes | bytearray) -> References:
     """Follow the hive in `image`. Raises FormatError where its lists claim more than it holds."""
     walk = _Walk(image)
     walk.keys()

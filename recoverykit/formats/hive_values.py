@@ -192,7 +192,7 @@ def exchange(heap: Heap, value: ValueNode, kind: int, data: bytes, *, minor: int
     if kept:
         done = 0
         for start, length in extents(heap, value, minor=minor):
-            heap.put(start, data[done : done + length])
+            heap.exchange(start, data[done : done + length])
             done += length
         kept = done == len(data)
     if not kept:
@@ -201,5 +201,6 @@ def exchange(heap: Heap, value: ValueNode, kind: int, data: bytes, *, minor: int
         size, where = store(heap, data, minor=minor, near=value.cell)
         heap.put(position + VALUE_SIZE, struct.pack("<II", size, where))
     flags = value.flags & ~TOMBSTONE
-    heap.put(position + VALUE_TYPE, struct.pack("<IH", kind, flags))
+    if (kind, flags) != (value.type, value.flags):
+        heap.put(position + VALUE_TYPE, struct.pack("<IH", kind, flags))
     return kept

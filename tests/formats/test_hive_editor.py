@@ -127,6 +127,17 @@ def test_finish_writes_the_time_into_header_and_first_bin() -> None:
     assert Hive(result).base.primary_sequence == 7
 
 
+def test_finishing_twice_and_going_on() -> None:
+    editor = Editor(BUILT, NEW)
+    assert editor.finish(7) == editor.finish(7)
+    editor.set_value("Select", "Current", 4, b"\7\0\0\0")
+    first = editor.finish(8)
+    assert editor.finish(8) == first
+    editor.create_key("new")
+    assert facts(editor.finish(9)).keys() == facts(first).keys() | {"new"}
+    assert editor.find("new") is not None
+
+
 # --- space ----------------------------------------------------------------------------------
 
 
