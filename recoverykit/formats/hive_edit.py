@@ -27,6 +27,9 @@ _SECURITY_FIELD: Final = 9  # of `cells.NkFields`
 _INLINE = 4  # bytes of data that lie inside the value's own cell
 
 
+State = RegistryData | RegistryKey | None  # of a value, of a key, or that it does not exist
+
+
 @dataclass(frozen=True, slots=True)
 class Edited:
     """A changed hive, whole."""
@@ -49,7 +52,7 @@ def edit(
     old = Hive(original)
     _require_before(old, changes)
     editor = Editor(original, when)
-    for change in changes:
+    for change in _needed(changes):
         _make(editor, change)
     _require_sound(original, old.base.bins_size, cells=not editor.in_place)
     numbers = editor.in_place and all(_is_number(change) for change in changes)
@@ -95,18 +98,29 @@ def label(change: RegistryChange) -> str:
     return f"key {change.key}"
 
 
-def state(hive: Hive, change: RegistryChange) -> RegistryData | RegistryKey | None:
+def state(hive: Hive, change: RegistryChange) -> State:
     """What stands where a change would be made."""
-    key = hive.find(change.key)
-    if isinstance(change, KeyChange):
-        return None if key is None else key_state(key)
-    value = None if key is None else key.value(change.name)
-    return None if value is None else RegistryData(value.type, bytes(value.data))
+    return _States(hive).of(change)
 
 
-def agrees(
-    found: RegistryData | RegistryKey | None, wanted: RegistryData | RegistryKey | None
-) -> bool:
+class _States:
+    """What stands at many places of one hive: each key is looked up once."""
+
+    def __init__(self, hive: Hive) -> None:
+        self._hive = hive
+        self._keys: dict[str, Key | None] = {}
+
+    def of(self, change: RegistryChange) -> State:
+        if change.key not in self._keys:
+            self._keys[change.key] = self._hive.find(change.key)
+        key = self._keys[change.key]
+        if isinstance(change, KeyChange):
+            return None if key is None else key_state(key)
+        value = None if key is None else key.value(change.name)
+        return None if value is None else RegistryData(value.type, bytes(value.data))
+
+
+def agrees(found: State, wanted: State) -> bool:
     """Whether they are the same; a key wanted without a descriptor may have any."""
     if isinstance(found, RegistryKey) and isinstance(wanted, RegistryKey) and not wanted.security:
         return found.class_name == wanted.class_name
@@ -140,10 +154,11 @@ def _require_sound(image: bytes, bins_size: int, *, cells: bool) -> None:
 
 def _require_before(hive: Hive, changes: Sequence[RegistryChange]) -> None:
     """Everything is as planned, followed change by change; and no key goes with more than that."""
-    now: dict[tuple[str, str | None], RegistryData | RegistryKey | None] = {}
+    now: dict[tuple[str, str | None], State] = {}
+    states = _States(hive)
     for change in changes:
         place = _place(change)
-        found = now[place] if place in now else state(hive, change)
+        found = now[place] if place in now else states.of(change)
         if not agrees(found, change.before):
             raise FormatError(label(change), 0, _surprise(found, change))
         now[place] = change.after
@@ -173,6 +188,25 @@ def _require_listed(hive: Hive, path: str, places: Container[tuple[str, str | No
         raise FormatError(f"key {path}", key.offset, "is not empty: it holds more than planned")
 
 
+def _needed(changes: Sequence[RegistryChange]) -> Iterator[RegistryChange]:
+    """Without what goes by itself when a key above it goes for good."""
+    final = {_place(change): change for change in changes}
+    gone = {
+        place[0]
+        for place, change in final.items()
+        if isinstance(change, KeyChange) and change.after is None
+    }
+    for change in changes:
+        key = fold(change.key)
+        above = "" if key not in gone or isinstance(change, KeyChange) else key
+        parent = key.rpartition("\\")[0]
+        while parent and not above:
+            above = parent if parent in gone else ""
+            parent = parent.rpartition("\\")[0]
+        if not above or change.after is not None:
+            yield change
+
+
 def _make(editor: Editor, change: RegistryChange) -> None:
     if isinstance(change, ValueChange):
         if change.after is None:
@@ -198,16 +232,20 @@ def is_exactly(before: Buffer, after: Buffer, changes: Sequence[RegistryChange])
     """
     old, new = Hive(before), Hive(after)
     final = {_place(change): change for change in changes}  # the last of each place
-    if not all(agrees(state(new, change), change.after) for change in final.values()):
+    states = _States(new)
+    if not all(agrees(states.of(change), change.after) for change in final.values()):
         return False
     numbers = [change for change in changes if isinstance(change, ValueChange)]
     if len(numbers) == len(changes) and _differ_only_in(bytes(before), bytes(after), old, numbers):
         return True
-    planned = {_place(change): (change.before, change.after) for change in net(changes)}
+    first = {_place(change): change for change in reversed(changes)}
     found = {_place(change): change for change in differences(old, new)}
-    return found.keys() == planned.keys() and all(
-        agrees(found[place].before, was) and agrees(found[place].after, will)
-        for place, (was, will) in planned.items()
+    return found.keys() <= first.keys() and all(
+        agrees(found[place].before, change.before)
+        and agrees(found[place].after, final[place].after)
+        if place in found
+        else agrees(change.before, final[place].after) or agrees(final[place].after, change.before)
+        for place, change in first.items()
     )
 
 

@@ -160,7 +160,8 @@ def room(
     Kept are the sectors that are written to, before and after: those of the logs, where the hive is
     dirty, and the pages that hold the cells of the changes, which also go through a log.
     """
-    pages = sum(_PAGES * PAGE + 2 * _length(change) for change in changes)
+    data = sum(_length(change) for change in changes)
+    pages = 2 * data + min(_PAGES * PAGE * len(changes), 2 * hive.size)
     with (mount / hive.path).open("rb") as stream:
         head = stream.read(SECTOR)
     clean = BaseBlock.parse(head).clean if head.startswith(b"regf") else False

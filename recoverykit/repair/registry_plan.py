@@ -14,7 +14,6 @@ from recoverykit.formats.hive import Hive
 from recoverykit.formats.reg_text import RegKey
 from recoverykit.model import (
     EditHive,
-    FileState,
     KeyChange,
     Plan,
     RegistryChange,
@@ -113,7 +112,7 @@ def make(
         beside = [planning.file_state(install.mount, log) for log in _logs(install.mount, hive)]
         actions.append(EditHive(hive, changes))
         states += [state, *beside]
-        space += _room(install.mount, state, beside, changes)
+        space += planning.room(install.mount, state, beside, changes)
     if not actions:
         return None
     return Plan(
@@ -126,20 +125,6 @@ def make(
         space_needed=space,
         title=title,
     )
-
-
-def _room(
-    mount: Path, hive: FileState, beside: Sequence[FileState], changes: Sequence[RegistryChange]
-) -> int:
-    """What `planning.room` says, but never more than if every page of the hive were touched."""
-    kept = sum(len(data.data) for change in changes for data in _data(change))
-    most = 4 * sum(log.size for log in beside) + 8 * (hive.size + kept)
-    return min(planning.room(mount, hive, beside, changes), most)
-
-
-def _data(change: RegistryChange) -> Iterator[RegistryData]:
-    if isinstance(change, ValueChange):
-        yield from (data for data in (change.before, change.after) if data is not None)
 
 
 def _logs(mount: Path, hive: str) -> list[str]:
