@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from recoverykit import bcd_show
-from recoverykit.visit import Options
 
 EPILOG = """
 Examples: recoverykit bcd show /dev/sda; recoverykit bcd show E:/EFI/Microsoft/Boot/BCD --json
@@ -53,12 +49,9 @@ def show(
     Partitions are named by their GUID, or by disk signature and offset, with the volume's name
     behind where this target has it: offline there are no drive letters.
     """
-    listing = bcd_show.look(target, Options(say=_progress))
+    from recoverykit import bcd_show, terminal
+
+    listing = bcd_show.look(target, terminal.options())
     text = bcd_show.to_json(listing) if as_json else bcd_show.to_text(listing, aliases=names)
     typer.echo(text, nl=False)
     raise typer.Exit(listing.exit_code)
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"... {text}", err=True)

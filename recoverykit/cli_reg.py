@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from recoverykit import registry, registry_data, registry_show, report
-from recoverykit.console import Screen
 from recoverykit.errors import FormatError
-from recoverykit.formats import reg_text
-from recoverykit.model import LogPolicy, Report
-from recoverykit.registry import Ask
+from recoverykit.model import LogPolicy
 from recoverykit.registry_data import ValueType
-from recoverykit.visit import Options
+
+if TYPE_CHECKING:
+    from recoverykit.registry import Ask
+    from recoverykit.visit import Options
 
 _MOST_LOST = 20  # damaged places that are named one by one
+
 EPILOG = """
 KEY begins with the name of its hive: HKLM\\SYSTEM\\CurrentControlSet\\Services\\acme, SOFTWARE,
 HKU\\.DEFAULT, HKU\\<folder of a profile>. CurrentControlSet is the control set of the next boot.
@@ -95,12 +94,14 @@ def get(
 
     Example: recoverykit reg get /dev/sda 'HKLM\\SYSTEM\\CurrentControlSet\\Services\\disk' Start
     """
-    reading = registry.read(target, key, Options(say=_progress), wanted=install, as_is=as_is)
+    from recoverykit import registry, registry_show, terminal
+
+    reading = registry.read(target, key, terminal.options(), wanted=install, as_is=as_is)
     shown, one = registry_show.values(reading, value), value is not None
     if as_json:
         typer.echo(registry_show.to_json(reading, shown, one=one), nl=False)
         return
-    _remark(reading.notes)
+    terminal.remark(reading.notes)
     typer.echo(registry_show.to_text(reading, shown, one=one), nl=False)
 
 
@@ -122,7 +123,10 @@ def export_key(
 
     Example: recoverykit reg export /dev/sda 'HKLM\\SYSTEM\\Select' -o select.reg
     """
-    reading = registry.read(target, key, Options(say=_progress), wanted=install, as_is=as_is)
+    from recoverykit import registry, registry_show, report, terminal
+    from recoverykit.formats import reg_text
+
+    reading = registry.read(target, key, terminal.options(), wanted=install, as_is=as_is)
     left_out: list[str] = []
     damaged: list[FormatError] = []
     pieces = reg_text.blocks(registry_show.exported(reading, damaged), left_out)
@@ -138,10 +142,10 @@ def export_key(
             sys.stdout.buffer.write(data)
         sys.stdout.flush()
     lost = (f"left out, because it is damaged: {error}" for error in damaged[:_MOST_LOST])
-    _remark((*reading.notes, *left_out, *lost))
+    terminal.remark((*reading.notes, *left_out, *lost))
     if damaged:
         places = f"{len(damaged)} place{'s' if len(damaged) > 1 else ''}"
-        _remark((f"the hive is damaged in {places}; what lies there is not in the export",))
+        terminal.remark((f"the hive is damaged in {places}; what lies there is not in the export",))
         raise typer.Exit(FormatError.exit_code)
 
 
@@ -173,6 +177,8 @@ def set_value(
     Example: recoverykit reg set /dev/sda 'HKLM\\SYSTEM\\CurrentControlSet\\Services\\acme' Start
     --type dword 4
     """
+    from recoverykit import registry, registry_data
+
     ask = registry.setting(key, value, registry_data.encode(kind, data or []), create=create)
     options = _options(yes, dry_run, plan, ntfs_log, as_json)
     _change(target, "reg set", ask, options, install, as_json=as_json)
@@ -200,6 +206,8 @@ def delete(
 
     Example: recoverykit reg delete /dev/sda 'HKLM\\SOFTWARE\\Acme' --tree
     """
+    from recoverykit import registry
+
     ask = registry.deleting(key, value, tree=tree)
     options = _options(yes, dry_run, plan, ntfs_log, as_json)
     _change(target, "reg delete", ask, options, install, as_json=as_json)
@@ -220,6 +228,8 @@ def import_file(
 
     Example: recoverykit reg import /dev/sda fix.reg --dry-run
     """
+    from recoverykit import registry
+
     ask = registry.importing(file)
     options = _options(yes, dry_run, plan, ntfs_log, as_json)
     _change(target, "reg import", ask, options, install, as_json=as_json)
@@ -229,55 +239,21 @@ def import_file(
 
 
 def _options(yes: bool, dry_run: bool, plan: str, ntfs_log: LogPolicy, as_json: bool) -> Options:
-    watched = sys.stdin.isatty() and not as_json
-    return Options(
-        dry_run=dry_run,
-        ntfs_log=ntfs_log,
-        expected_digest=plan,
-        say=_progress,
-        ask=(lambda _: True) if yes else _ask if watched else None,
-    )
+    from recoverykit import terminal
+
+    return terminal.options(yes=yes, dry_run=dry_run, plan=plan, ntfs_log=ntfs_log, as_json=as_json)
 
 
 def _change(
     target: Path, verb: str, ask: Ask, options: Options, install: str, *, as_json: bool
 ) -> NoReturn:
+    from recoverykit import registry, terminal
+
     found = registry.plan(target, verb, ask, options, wanted=install)
     if not as_json and not options.dry_run and any(entry.plan for entry in found.installations):
-        _show(found)
+        terminal.show(found)
         typer.echo()
-    done = registry.carry_out(found, ask, options)
-    if as_json:
-        typer.echo(report.to_json(done), nl=False)
-    else:
-        _show(done)
-    raise typer.Exit(done.exit_code)
-
-
-def _ask(question: str) -> bool:
-    screen = Screen(lambda text: typer.echo(text, nl=False), _read_line)
-    return screen.confirm(report.printable(question))
-
-
-def _read_line() -> str | None:
-    line = sys.stdin.readline()
-    return line.strip() if line else None
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"... {report.printable(text)}", err=True)
-
-
-def _remark(notes: tuple[str, ...]) -> None:
-    """Beside the result, not in it."""
-    for note in notes:
-        typer.echo(f"note: {report.printable(note)}", err=True)
-
-
-def _show(found: Report) -> None:
-    width = shutil.get_terminal_size((100, 24)).columns
-    typer.echo(report.to_text(found, width=width), nl=False)
+    terminal.finish(registry.carry_out(found, ask, options), as_json=as_json)
 
 
 def _is_file(descriptor: int) -> bool:

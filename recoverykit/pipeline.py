@@ -126,12 +126,24 @@ def _act(entry: InstallReport, options: Options, look: Look) -> InstallReport:
         return replace(entry, outcome=Outcome.NOTHING_TO_DO)
     if options.dry_run:
         return replace(entry, outcome=Outcome.PLANNED)
+    if not options.unattended and options.ask is None:
+        return _unasked(entry)
     if not options.unattended and not _confirmed(entry, options):
         return replace(entry, outcome=Outcome.REFUSED, notes=(*entry.notes, "You said no."))
     try:
         return _apply(entry, options, look)
     except RecoveryKitError as exc:
         return replace(entry, outcome=_outcome(exc), error=sentence(exc), exit_code=exc.exit_code)
+
+
+def _unasked(entry: InstallReport) -> InstallReport:
+    """A script must not take this for success."""
+    return replace(
+        entry,
+        outcome=Outcome.REFUSED,
+        error="There is nobody here to say yes: use --yes, or run it at a terminal without --json.",
+        exit_code=TargetRefusedError.exit_code,
+    )
 
 
 def _reason_not_to(entry: InstallReport, options: Options) -> str:
@@ -284,6 +296,8 @@ def _choose(
 
 def _undo(entry: InstallReport, info: TransactionInfo, options: Options) -> InstallReport:
     question = f"Take back transaction {info.id} ({info.summary})?"
+    if not options.unattended and options.ask is None:
+        return _unasked(entry)
     if not options.unattended and not (options.ask and options.ask(question)):
         return replace(entry, outcome=Outcome.REFUSED, notes=("You said no.",))
     options.say(f"Undoing {info.id}")

@@ -39,6 +39,7 @@ from recoverykit.model import (
 SCHEMA = "recoverykit.report/1"
 START_NAMES = {0: "boot", 1: "system", 2: "automatic", 3: "on demand", 4: "disabled"}
 _REG_DWORD, _TEXTS = 4, (1, 2, 6, 7)
+_MOST_LINES = 200  # of a plan that are shown to a person
 _LONG = 60  # characters of a value's text
 
 
@@ -309,10 +310,12 @@ def _suspect_text(suspect: Suspect) -> Iterator[str]:
 
 def plan_text(plan: Plan) -> Iterator[str]:
     """The plan, one numbered line an action."""
-    yield "    What a repair does:"
-    lines = (line for action in plan.actions for line in action_lines(action))
-    for number, line in enumerate(lines, start=1):
+    yield "    What a repair does:" if plan.driver else "    What will be done:"
+    lines = [line for action in plan.actions for line in action_lines(action)]
+    for number, line in enumerate(lines[:_MOST_LINES], start=1):
         yield f"      {number}. {line}"
+    if len(lines) > _MOST_LINES:
+        yield f"      ... and {len(lines) - _MOST_LINES} more; --json lists them all"
     yield "      Before-images are kept on the volume: 'recoverykit undo' takes it all back."
 
 
@@ -367,10 +370,22 @@ _OUTCOMES = {
 }
 
 
+# Of a verb that diagnosed nothing, and was told what to do.
+_TOLD = {
+    Outcome.NOTHING_TO_DO: "Nothing was changed: there is nothing to do.",
+    Outcome.REFUSED: "Nothing was changed: it was refused.",
+    Outcome.APPLIED: "Done, and checked by reading the disk again.",
+    Outcome.ROLLED_BACK: "It failed and was taken back: the disk is as it was.",
+    Outcome.FAILED: "It failed; nothing was changed.",
+}
+
+
 def outcome_text(entry: InstallReport) -> str:
     if entry.outcome is None:
         return ""
-    text = _OUTCOMES[entry.outcome]
+    told = entry.diagnosis is None
+    text = _TOLD.get(entry.outcome, "") if told else ""
+    text = text or _OUTCOMES[entry.outcome]
     return f"{text} Transaction {entry.transaction}." if entry.transaction else text
 
 

@@ -86,6 +86,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "recoverykit.cli",
         "recoverykit.cli_bcd",
         "recoverykit.cli_reg",
+        "recoverykit.terminal",
         "winpe",
         "build_media",
     ),
