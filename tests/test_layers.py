@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+_PURE = {"recoverykit.formats", "recoverykit.errors", "recoverykit.model"}
 # What each room may import of ours. A room is the longest matching prefix.
 ALLOWED: dict[str, set[str]] = {
     "signing": {"signing"},
@@ -64,6 +65,13 @@ ALLOWED: dict[str, set[str]] = {
         "recoverykit.errors",
         "recoverykit.model",
         "recoverykit.installs",
+    },
+    "recoverykit.repair.registry_draft": _PURE,
+    "recoverykit.repair.registry_risk": _PURE,
+    "recoverykit.repair.registry_plan": {
+        "recoverykit.repair.plan",
+        "recoverykit.repair.registry_draft",
+        *_PURE,
     },
     "recoverykit.repair.guard": {
         "recoverykit.diagnosis",
