@@ -23,15 +23,15 @@ from tests.formats.mutation_run import (
 )
 
 READ = [
-    ("built", 240),
-    ("built HvLE", 160),
-    ("built DIRT", 120),
-    ("bcd_win2go", 84),
+    ("built", 168),
+    ("built HvLE", 96),
+    ("built DIRT", 72),
+    ("bcd_win2go", 48),
     ("bcd_asus/Boot_BCD", 48),
     ("yarp/BigDataHive", 240),
     ("yarp/HealedHive", 240),
-    ("yarp/System_Delta", 60),
-    ("yarp/NewDirtyHive1__NewDirtyHive", 120),
+    ("yarp/System_Delta", 36),
+    ("yarp/NewDirtyHive1__NewDirtyHive", 72),
     ("yarp/OldDirtyHive__OldDirtyHive", 16),
 ]
 MEASURED = 20  # every so many-th case, memory too
