@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dissect.regf import regf  # type: ignore[import-untyped]  # it has no stubs
-from dissect.regf.exceptions import Error  # type: ignore[import-untyped]
+from dissect.regf import regf
+from dissect.regf.exceptions import Error
 
 Row = dict[str, Any]
 _FAILS = (Error, NotImplementedError, AttributeError, EOFError, struct.error, ValueError)
