@@ -9,6 +9,11 @@ unlink). New files get a descriptor that lets everyone in. Hence: no file is rep
 file is created with the descriptor it shall have before it has content; a hive is patched in place,
 which touches no folder and none of its metadata (but its length, the time of its last change, and
 on ntfs-3g the archive attribute); and undo expects two names of one file.
+
+Writing beyond the end of a file is worse: for each cluster ntfs-3g first writes the new size, and
+four writes later where the cluster lies. After a cut in between, the file's end cannot be read any
+more (EIO, until chkdsk cuts it off), neither a hive's nor a journal's. The size alone takes a
+single write, and what is not yet filled reads as zeros: so a file gets its length before content.
 """
 
 from __future__ import annotations
@@ -24,28 +29,30 @@ from recoverykit.host.ntfs_metadata import Metadata
 
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_TAIL = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _INSIDE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write(path: Path, content: bytes, security: bytes | None = None) -> None:
-    """Make a new file; refuses an existing one. Cut: no file, an empty or a shorter one."""
-    _create(path, [content], security)
+    """Make a new file; refuses an existing one. Cut: no file, an empty one, or zeros in it."""
+    _create(path, [content], len(content), security)
 
 
 def copy(source: Path, target: Path, security: bytes | None = None) -> str:
     """Make `target` a new file with the bytes of `source`; return their sha256. Cut: as write."""
     digest = hashlib.sha256()
     with source.open("rb") as stream:
-        _create(target, _hashed(iter(lambda: stream.read(_CHUNK), b""), digest.update), security)
+        chunks = _hashed(iter(lambda: stream.read(_CHUNK), b""), digest.update)
+        _create(target, chunks, os.fstat(stream.fileno()).st_size, security)
     return digest.hexdigest()
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add to an existing file. Cut: nothing, or the first part of `content`, is there."""
-    descriptor = os.open(path, _TAIL)
+    """Add to an existing file. Cut: nothing, or zeros with or without a part of `content`."""
+    descriptor = os.open(path, _INSIDE)
     try:
-        _write_all(descriptor, content)
+        size = os.fstat(descriptor).st_size
+        _lengthen(descriptor, size + len(content))
+        _write_at(descriptor, content, size)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -58,6 +65,7 @@ def patch(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
     """
     descriptor = os.open(path, _INSIDE)
     try:
+        _lengthen(descriptor, max((at + len(content) for at, content in pieces), default=0))
         for at, content in pieces:
             _write_at(descriptor, content, at)
         os.fsync(descriptor)
@@ -128,17 +136,25 @@ def name_short(path: Path, name: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _create(path: Path, chunks: Iterable[bytes], security: bytes | None) -> None:
+def _create(path: Path, chunks: Iterable[bytes], size: int, security: bytes | None) -> None:
     descriptor = os.open(path, _NEW, 0o600)
     try:
         if security is not None:
             ntfs_metadata.set_security(path, security)
+        _lengthen(descriptor, size)
         for chunk in chunks:
             _write_all(descriptor, chunk)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     _sync_folder(path.parent)
+
+
+def _lengthen(descriptor: int, size: int) -> None:
+    """The size first, durable by itself; see above."""
+    if size > os.fstat(descriptor).st_size:
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
 
 
 def _hashed(chunks: Iterator[bytes], note: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -114,24 +114,53 @@ def test_a_copy_tells_what_it_wrote(folder: Path) -> None:
     assert (folder / "copy").read_bytes() == big
 
 
-def test_a_patch_is_written_whole_before_it_is_synced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[str] = []
-    write, sync = os.pwrite, os.fsync
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to a file, in its order; writes are short, as a signal would have it."""
+    done: list[str] = []
+    write, cut, sync = os.pwrite, os.ftruncate, os.fsync
 
     def short(descriptor: int, content: bytes, at: int) -> int:
-        order.append(f"{at}")
-        return write(descriptor, content[:2], at)  # as a full pipe or a signal would have it
+        done.append(f"{at}")
+        return write(descriptor, content[:2], at)
 
-    def noted(descriptor: int) -> None:
-        order.append("sync")
+    def sized(descriptor: int, size: int) -> None:
+        done.append(f"size {size}")
+        cut(descriptor, size)
+
+    def synced(descriptor: int) -> None:
+        done.append("sync")
         sync(descriptor)
 
     monkeypatch.setattr(os, "pwrite", short)
-    monkeypatch.setattr(os, "fsync", noted)
-    (folder / "old").write_bytes(b"0123456789")
+    monkeypatch.setattr(os, "ftruncate", sized)
+    monkeypatch.setattr(os, "fsync", synced)
+    return done
+
+
+def test_a_patch_is_written_whole_before_it_is_synced(folder: Path, order: list[str]) -> None:
+    (folder / "old").write_bytes(b"0123456789ab")
     durable.patch(folder / "old", [(4, b"abc"), (8, b"def")])
-    assert (folder / "old").read_bytes() == b"0123abc7def"
+    assert (folder / "old").read_bytes() == b"0123abc7defb"
     assert order == ["4", "6", "8", "10", "sync"]
+
+
+def test_what_grows_gets_its_size_first(folder: Path, order: list[str]) -> None:
+    """ntfs-3g killed while it appends leaves an end that cannot be read; not so here."""
+    durable.patch(folder / "old", [(1, b"L"), (8, b"def")])
+    assert (folder / "old").read_bytes() == b"oLd\0\0\0\0\0def"
+    assert order == ["size 11", "sync", "1", "8", "10", "sync"]
+    del order[:]
+    durable.append(folder / "stage", b"er")
+    assert (folder / "stage").read_bytes() == b"newer"
+    assert order == ["size 5", "sync", "3", "sync"]
+    for make in (
+        lambda: durable.write(folder / "x", b"three"),
+        lambda: durable.copy(folder / "stage", folder / "y"),
+    ):
+        del order[:]
+        make()
+        assert order == ["size 5", "sync", "sync", "sync"]  # content, then the folder
 
 
 def test_a_patch_makes_no_file_and_shorten_makes_none_longer(folder: Path) -> None:

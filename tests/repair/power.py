@@ -1,8 +1,8 @@
 """Cut the power, or break the disk, at any durable operation.
 
 What an operation can leave when it is cut is modelled on ntfs-3g (see `recoverykit.durable`): files
-that are empty or shorter, a renaming that stopped between its links and unlinks, any of the sectors
-of a patch.
+that are empty or not yet filled, a renaming that stopped between its links and unlinks, any of the
+sectors of a patch.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ class PowerCut(BaseException):
 
 
 def _shortened(path: Path, content: bytes, *_: object) -> list[Callable[[], object]]:
-    lengths = (0, len(content) // 2, max(len(content) - 1, 0))
-    return [partial(path.write_bytes, content[:length]) for length in lengths]
+    """Empty, or of its full size and not yet filled."""
+    lengths = (len(content) // 2, max(len(content) - 1, 0))
+    filled = [content[:length].ljust(len(content), b"\0") for length in lengths]
+    return [partial(path.write_bytes, left) for left in (b"", *filled)]
 
 
 def _shortened_copy(source: Path, target: Path, *_: object) -> list[Callable[[], object]]:
@@ -50,8 +52,9 @@ def _shortened_copy(source: Path, target: Path, *_: object) -> list[Callable[[],
 
 
 def _appended(path: Path, content: bytes) -> list[Callable[[], object]]:
-    tails = [content[:length] for length in (1, len(content) // 2, len(content) - 1)]
-    tails.append(bytes(len(content)))  # the new size was durable, the data was not
+    """The new size was durable, the data was not, or not all of it."""
+    lengths = (0, 1, len(content) // 2, len(content) - 1)
+    tails = [content[:length].ljust(len(content), b"\0") for length in lengths]
     return [partial(path.write_bytes, path.read_bytes() + tail) for tail in tails]
 
 
