@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
 from typing import NamedTuple, TypeVar
 
 from recoverykit.errors import FormatError
@@ -20,29 +21,36 @@ from recoverykit.formats.cells import (
     INLINE,
     LONGEST_NAME,
     MAX_DEPTH,
-    NK,
     NK_SIZE,
     PREDEFINED,
     SEGMENT,
     VALUE_COMPRESSED,
-    VK,
     VK_SIZE,
     Cells,
     Damaged,
     NkFields,
-    VkFields,
 )
-from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE, bin_size
 
 MOST_DAMAGE = 100_000  # errors that are collected before a walk gives up
 _UP = -1  # among the pending cells: here end the children of one key
-_NO_KEY: NkFields = (0, b"", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-_NO_VALUE: VkFields = (0, b"", 0, 0, 0, 0, 0)
+# As in `cells`, but the signature as a number, and without what a walk does not need.
+_NK = struct.Struct("<iHHQ4xII4xI4xII28xHH")
+_VK = struct.Struct("<iHHIIIH2x")
+_IS_KEY, _IS_VALUE = (int.from_bytes(name, "little") for name in (b"nk", b"vk"))
+_NO_KEY = (0,) * 11
+_NO_VALUE = (0,) * 7
 _SIZE = struct.Struct("<i")
 _FEW = 32
-_LISTS = tuple(struct.Struct(f"<i{count}I") for count in range(_FEW + 1))
-_LEAVES = tuple(struct.Struct(f"<iI{2 * count}I") for count in range(_FEW + 1))
-_HASHED = (int.from_bytes(b"lh", "little"), int.from_bytes(b"lf", "little"))
+_LONG = 64  # bytes of a value's name
+_INLINE_WHOLE = INLINE + 4
+# Lists of up to _FEW elements: their cell's size, then (leaves) kind and number, then the elements.
+_LISTS = [struct.Struct(f"<i{count}I").unpack_from for count in range(_FEW + 1)]
+_LEAVES = [struct.Struct(f"<iI{2 * count}I").unpack_from for count in range(_FEW + 1)]
+_LEAF_HEADS = [
+    tuple(int.from_bytes(kind, "little") | count << 16 for kind in (b"lh", b"lf"))
+    for count in range(_FEW + 1)
+]
 _T = TypeVar("_T")
 WalkedValue = tuple[str, int, bytes]  # name ("": the default value), type, data
 
@@ -60,13 +68,6 @@ class WalkedKey(NamedTuple):
 
 
 _walked = partial(tuple.__new__, WalkedKey)  # half the price of its constructor
-
-
-class _Names(dict[bytes, str]):
-    """Latin-1 names as text: those of values repeat, so each is decoded once."""
-
-    def __missing__(self, raw: bytes) -> str:
-        return self.setdefault(raw, raw.decode("latin-1"))
 
 
 class _ExhaustedError(FormatError):
@@ -93,119 +94,155 @@ def walk(
 class _Walk:
     """What one walk has met so far."""
 
-    __slots__ = ("_cells", "_damaged", "_image", "_names", "_pages", "_room", "_root")
+    __slots__ = ("_cells", "_damaged", "_limits", "_root")
 
     def __init__(self, cells: Cells, root: int, damaged: Damaged) -> None:
         self._cells, self._root, self._damaged = cells, root, damaged
-        self._image, self._pages = cells.image, cells.pages
-        self._names = _Names()
-        self._room = cells.end - BASE_BLOCK_SIZE  # bytes that may still come out
+        self._limits = list(_limits(cells))
 
-    def keys(self, top: int, level: int) -> Iterator[WalkedKey]:
-        cells, image, pages, unpack = self._cells, self._image, self._pages, NK.unpack_from
-        pending, parents = [top], [cells.nk(top)[4]]
+    # Long on purpose, and in line: at 50,000 keys and 100,000 values each call and each look at an
+    # attribute is felt. In the order in which a key is read:
+    #   1. its node, which must be one, name the key above it as its parent, and hold its name
+    #   2. its values: the list of their cells, each cell, its name, its data
+    #   3. its class name, then it is given out
+    #   4. the cells of its subkeys, which come next, the first one first
+    # `room` is what may still come out, in bytes; what is doubtful goes to the careful code.
+    def keys(self, top: int, level: int) -> Iterator[WalkedKey]:  # noqa: C901 - says the comment
+        cells, limits, root = self._cells, self._limits, self._root
+        image, names, room = cells.image, dict[bytes, str](), cells.end - BASE_BLOCK_SIZE
+        unpack_nk, unpack_vk, size_of = _NK.unpack_from, _VK.unpack_from, _SIZE.unpack_from
+        pending, parents, above, depth = [top], list[int](), cells.nk(top)[4], 0
         while pending:
+            # 1. the node
             cell = pending.pop()
             if cell == _UP:
-                parents.pop()
+                above = parents.pop()
+                depth -= 1
                 continue
             position = BASE_BLOCK_SIZE + cell
-            start, limit = position + NK_SIZE, pages[position >> 12]
-            nk = unpack(image, position) if start <= limit and not position & 7 else _NO_KEY
-            size, signature, flags, ticks, parent, below, _, count, _, _, _, length, extra = nk
+            try:
+                nk, limit = unpack_nk(image, position), limits[position >> 12]
+            except (struct.error, IndexError):
+                nk, limit = _NO_KEY, 0
+            size, signature, flags, ticks, parent, below, lists, count, where, length, extra = nk
+            start = position + NK_SIZE
+            stop = start + length
             if (
-                signature != b"nk"
+                signature != _IS_KEY
+                or parent != above
+                or position & 7
                 or length > LONGEST_NAME
-                or not start + length <= position - size <= limit
-                or parent != parents[-1]
-                or (cell == self._root and len(parents) > 1)
+                or not stop <= position - size <= limit
+                or (cell == root and depth)
             ):
                 self._refuse(cells.nk, cell, "registry key", "has another parent")
                 continue
             if flags & COMPRESSED:
-                name = image[start : start + length].decode("latin-1")
+                name = image[start:stop].decode("latin-1")
             else:
                 name = cells.text(start, length, compressed=False)
-            values = self._values(cell, nk) if count and not flags & PREDEFINED else []
-            class_name = self._class_name(cell, nk) if extra else None
-            depth = len(parents) - 1
-            yield _walked((depth, cell, name, ticks, flags, class_name, values))
-            if below and (children := self._children(cell, nk, level + depth)):
-                self._spend(NK_SIZE * len(children), cell)
-                pending.append(_UP)
-                pending.extend(children)
-                parents.append(cell)
-
-    def _values(self, cell: int, nk: NkFields) -> list[WalkedValue]:
-        """All values of the key at `cell`: half of all time goes here."""
-        found: list[WalkedValue] = []
-        left, image, pages, names = self._room, self._image, self._pages, self._names
-        unpack, size_of = VK.unpack_from, _SIZE.unpack_from
-        for offset in self._value_cells(cell, nk[7], nk[8]):
-            position = BASE_BLOCK_SIZE + offset
-            start, limit = position + VK_SIZE, pages[position >> 12]
-            vk = unpack(image, position) if start <= limit and not position & 7 else _NO_VALUE
-            size, signature, length, claimed, target, kind, flags = vk
-            stop = start + length
-            if signature != b"vk" or not stop <= position - size <= limit:
-                self._refuse(self._cells.vk, offset, "registry value", "no value here")
-                continue
-            left += size
-            if left < 0:
-                break
-            if flags & VALUE_COMPRESSED:
-                name = names[image[start:stop]]
-            else:
-                name = self._cells.text(start, length, compressed=False) if length else ""
-            data = None
-            if INLINE <= claimed <= INLINE + 4:
-                data = image[position + 12 : position + 12 + (claimed & 7)]
-            elif 0 < claimed <= SEGMENT:
-                at = BASE_BLOCK_SIZE + target
-                limit = pages[at >> 12]
-                if limit and not at & 7 and at + 4 + claimed <= at - size_of(image, at)[0] <= limit:
-                    data = image[at + 4 : at + 4 + claimed]
-                    left -= claimed
-            if data is None:
-                data = self._careful(self._cells.data, vk, position)
-                if data is None:
+            # 2. the values
+            values: list[WalkedValue] = []
+            offsets: tuple[int, ...] = ()
+            if count and not flags & PREDEFINED:
+                at = BASE_BLOCK_SIZE + where
+                try:
+                    offsets = _LISTS[count](image, at)
+                    if not 4 + 4 * count <= -offsets[0] <= limits[at >> 12] - at or at & 7:
+                        offsets = self._value_cells(cell, where, count)
+                except (struct.error, IndexError):
+                    offsets = self._value_cells(cell, where, count)
+                room -= (VK_SIZE + 4) * len(offsets)
+                if room < 0:
+                    raise _exhausted(cell)
+            for offset in offsets[1:]:
+                position = BASE_BLOCK_SIZE + offset
+                try:
+                    vk, limit = unpack_vk(image, position), limits[position >> 12]
+                except (struct.error, IndexError):
+                    vk, limit = _NO_VALUE, 0
+                size, signature, length, claimed, target, kind, flags = vk
+                start = position + VK_SIZE
+                stop = start + length
+                if signature != _IS_VALUE or position & 7 or not stop <= position - size <= limit:
+                    self._refuse(cells.vk, offset, "registry value", "no value here")
                     continue
-                left -= len(data)
-            found.append((name, kind, data))
-        self._spend(self._room - left, cell)
-        return found
+                if length > _LONG:  # such cells may lie over each other
+                    room -= length
+                    if room < 0:
+                        raise _exhausted(cell)
+                if flags & VALUE_COMPRESSED:
+                    raw = image[start:stop]
+                    try:  # names of values repeat, so each is decoded once
+                        label = names[raw]
+                    except KeyError:
+                        room -= length
+                        label = names[raw] = raw.decode("latin-1")
+                else:
+                    room -= length
+                    label = cells.text(start, length, compressed=False) if length else ""
+                if claimed == _INLINE_WHOLE:
+                    values.append((label, kind, image[position + 12 : position + 16]))
+                    continue
+                data: bytes | None = None
+                if INLINE <= claimed < _INLINE_WHOLE:
+                    data = image[position + 12 : position + 12 + claimed - INLINE]
+                elif 0 < claimed <= SEGMENT:
+                    at = BASE_BLOCK_SIZE + target
+                    stop = at + 4 + claimed
+                    try:
+                        if stop <= at - size_of(image, at)[0] <= limits[at >> 12] and not at & 7:
+                            data = image[at + 4 : stop]
+                    except (struct.error, IndexError):
+                        pass  # the careful code says what is wrong
+                if data is None:
+                    data = self._careful(cells.data, cells.vk(offset), position)
+                    if data is None:
+                        continue
+                room -= len(data)
+                if room < 0:
+                    raise _exhausted(cell)
+                values.append((label, kind, data))
+            # 3. the key
+            class_name = None
+            if extra:
+                class_name = self._careful(cells.class_name, cell, cells.nk(cell))
+                room -= extra
+            yield _walked((depth, cell, name, ticks, nk[2], class_name, values))
+            # 4. the subkeys
+            if below:
+                children: tuple[int, ...] = ()
+                at = BASE_BLOCK_SIZE + lists
+                try:
+                    words = _LEAVES[below](image, at)
+                    if (
+                        words[1] in _LEAF_HEADS[below]
+                        and 8 + 8 * below <= -words[0] <= limits[at >> 12] - at
+                        and not at & 7
+                        and level + depth < MAX_DEPTH
+                    ):
+                        children = words[-2:0:-2]
+                        if below > 1 and len(set(children)) != below:
+                            children = ()
+                except (struct.error, IndexError):
+                    pass
+                if not children:
+                    children = tuple(reversed(self._listed(cell, cells.nk(cell), level + depth)))
+                room -= NK_SIZE * len(children)
+                if room < 0:
+                    raise _exhausted(cell)
+                if children:
+                    pending.append(_UP)
+                    pending += children
+                    parents.append(above)
+                    above = cell
+                    depth += 1
 
-    def _value_cells(self, cell: int, count: int, where: int) -> tuple[int, ...]:
-        position = BASE_BLOCK_SIZE + where
-        if count <= _FEW and not position & 7:
-            room = self._pages[position >> 12] - position
-            if room >= 4 + 4 * count:
-                words = _LISTS[count].unpack_from(self._image, position)
-                if 4 + 4 * count <= -words[0] <= room:
-                    return words[1:]
+    def _value_cells(self, cell: int, where: int, count: int) -> tuple[int, ...]:
+        """The cells of the values behind one number, as the list's own cell has it."""
         if where == NOWHERE:
             return ()
-        return self._careful(self._cells.offsets, where, count, "value list", cell) or ()
-
-    def _class_name(self, cell: int, nk: NkFields) -> str | None:
-        name = self._careful(self._cells.class_name, cell, nk)
-        if name is not None:
-            self._spend(nk[12], cell)
-        return name
-
-    def _children(self, cell: int, nk: NkFields, level: int) -> tuple[int, ...]:
-        """The cells of the subkeys, the last one first."""
-        count, position = nk[5], BASE_BLOCK_SIZE + nk[6]
-        if count <= _FEW and level < MAX_DEPTH and not position & 7:
-            room = self._pages[position >> 12] - position
-            if room >= 8 + 8 * count:
-                words = _LEAVES[count].unpack_from(self._image, position)
-                kind, number = words[1] & 0xFFFF, words[1] >> 16
-                if kind in _HASHED and number == count and 8 + 8 * count <= -words[0] <= room:
-                    found: tuple[int, ...] = words[-2:0:-2]
-                    if count == 1 or len(set(found)) == count:
-                        return found
-        return tuple(reversed(self._listed(cell, nk, level)))
+        return (0, *(self._careful(self._cells.offsets, where, count, "value list", cell) or ()))
 
     def _listed(self, cell: int, nk: NkFields, level: int) -> list[int]:
         """The same with care, in the list's order: all that comes before the first error."""
@@ -241,8 +278,18 @@ class _Walk:
             raise _ExhaustedError("hive", error.offset, f"more than {MOST_DAMAGE} errors")
         self._damaged.append(error.with_traceback(None))  # it would keep all these frames alive
 
-    def _spend(self, amount: int, cell: int) -> None:
-        self._room -= amount
-        if self._room < 0:
-            problem = "claims bytes that belong to other cells"
-            raise _ExhaustedError("registry key", BASE_BLOCK_SIZE + cell, problem)
+
+def _limits(cells: Cells) -> Iterator[int]:
+    """By page: where its bin ends. A list is asked faster than `Cells.pages`."""
+    yield 0
+    page, last = 1, cells.end >> 12
+    while page < last:
+        size = bin_size(cells.image, page << 12, cells.end)
+        count, limit = (size >> 12, (page << 12) + size) if size else (1, cells.pages[page])
+        yield from repeat(limit, count)
+        page += count
+
+
+def _exhausted(cell: int) -> _ExhaustedError:
+    problem = "claims bytes that belong to other cells"
+    return _ExhaustedError("registry key", BASE_BLOCK_SIZE + cell, problem)
