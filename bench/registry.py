@@ -6,7 +6,8 @@ Each contestant (bench/contestants/) runs as a process of its own, in turns A B 
 before the first that counts. CPU is process_time() of the work alone, imports excluded, and that
 of the whole process from wait4(); memory is the process's own peak. Medians; the machine may be
 busy, ratios stay. A contestant whose counts are not the others' is marked: it is fast at something
-else. Python readers make a datetime of every time stamp; hivex gives numbers.
+else. Times as each reader gives them: a
+datetime by the Python peers, the number on disk by hivex and by us.
 
 regipy takes part in recovery only. Elsewhere one bug holds it up (its read_value() copies the rest
 of the hive for every value that lies inside its own cell: 13 s for the services, 138 s for the walk

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench.contestants.clock import Counts, main
 from recoverykit.formats import hive_save
-from recoverykit.formats.binary import from_filetime
 from recoverykit.formats.hive import REG_DWORD, Hive
 from recoverykit.formats.hive_editor import Editor
 from recoverykit.formats.regf_log import recover
@@ -47,7 +46,7 @@ def walk(path: str) -> Counts:
     keys = values = size = 0
     for key in _open(path).walk():
         keys += 1
-        _ = from_filetime(key.ticks)
+        _ = (key.name, key.ticks)
         for _, _, data in key.values:
             values += 1
             size += len(data)

@@ -213,7 +213,8 @@ class Cells:
                 if 4 + 4 * count <= -words[0] <= room:
                     return words[1:]
         else:
-            self.charge(what, owner, 4 * count)
+            # Each element of a list of values needs a value, too: cells that lists share are few.
+            self.charge(what, owner, count * (28 if what == "value list" else 4))
         position, _ = self.locate(offset, 4 + 4 * count, what)
         return struct.unpack_from(f"<{count}I", self.image, position + 4)
 

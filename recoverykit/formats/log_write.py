@@ -29,19 +29,19 @@ def entry_log(head: bytes, sequence: int, bins_size: int, pages: Pages) -> bytes
     """
     references = b"".join(struct.pack("<II", offset, len(data)) for offset, data in pages)
     body = references + b"".join(data for _, data in pages)
-    size = _up(SECTOR + _HEAD.size + _HASHES + len(body), PAGE) - SECTOR
+    sector = _sector(head)
+    size = _up(sector + _HEAD.size + _HASHES + len(body), PAGE) - sector
     body += bytes(size - _HEAD.size - _HASHES - len(body))
     flags = head[_FLAGS] & 1
     first = _HEAD.pack(b"HvLE", size, flags, sequence, bins_size, len(pages))
     first += struct.pack("<Q", marvin32(body))
     entry = first + struct.pack("<Q", marvin32(first)) + body
-    return stamped(head, sequence, sequence, file_type=LOG_NEW) + entry
+    return stamped(head, sequence, sequence, file_type=LOG_NEW).ljust(sector, b"\0") + entry
 
 
 def bitmap_log(head: bytes, sequence: int, bins_size: int, pages: Pages) -> bytes:
     """A log of the older format: a bit for each 512 bytes of the bins, then those that are set."""
-    clustering = min(max(int.from_bytes(head[44:48], "little"), 1), 8)
-    sector = SECTOR * clustering
+    sector = _sector(head)
     bitmap = bytearray(bins_size // SECTOR // 8)
     for offset, data in pages:
         for index in range(offset // PAGE, (offset + len(data)) // PAGE):
@@ -68,6 +68,11 @@ def stamped(
         struct.pack_into("<I", sector, 40, bins_size)
     struct.pack_into("<I", sector, SECTOR - 4, checksum(sector))
     return bytes(sector)
+
+
+def _sector(head: bytes) -> int:
+    """Of the disk, as the hive's clustering factor has it: what follows begins at the second."""
+    return SECTOR * min(max(int.from_bytes(head[44:48], "little"), 1), 8)
 
 
 def _up(value: int, unit: int) -> int:

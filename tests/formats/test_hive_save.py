@@ -78,6 +78,17 @@ def dirty(old: Tree, now: Tree, new: Tree, *, bitmap: bool = False) -> Scene:
     return Scene(HiveFiles("SYSTEM", primary, logs), builder.build(new))
 
 
+def large_sectors(scene: Scene) -> Scene:
+    """On a disk with sectors of 4096 bytes, what follows a log's header begins there."""
+
+    def clustered(hive: bytes) -> bytes:
+        head = bytearray(hive)
+        struct.pack_into("<I", head, 44, 8)
+        return bytes(builder.sealed(head))
+
+    return Scene(scene.files.having("SYSTEM", clustered(scene.files.hive)), clustered(scene.image))
+
+
 def damaged() -> Scene:
     scene = dirty(OLD, NEW, GROWN)
     hive = bytearray(scene.files.hive)
@@ -113,6 +124,8 @@ SCENES = {
     "dirty, bitmap, grows": dirty(OLD, NEW, GROWN, bitmap=True),
     "dirty, bitmap, grew": dirty(OLD, GROWN, NEW, bitmap=True),
     "damaged header": damaged(),
+    "large sectors": large_sectors(clean({})),
+    "large sectors, newer log": large_sectors(clean(remnants())),
     "numbers": numbers(clean(remnants())),
     "numbers, dirty": numbers(dirty(OLD, NEW, NEW)),
     "numbers, dirty, bitmap": numbers(dirty(OLD, NEW, NEW, bitmap=True)),
