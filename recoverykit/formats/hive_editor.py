@@ -21,16 +21,18 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import hive_keys, hive_lists, hive_security, hive_values
+from recoverykit.formats import hive_keys, hive_security, hive_values
 from recoverykit.formats.binary import Buffer, to_filetime
 from recoverykit.formats.cells import MAX_DEPTH
 from recoverykit.formats.hive import Hive, Key
+from recoverykit.formats.hive_files import Patched, overlaid
 from recoverykit.formats.hive_heap import Heap
 from recoverykit.formats.hive_keys import KeyNode
-from recoverykit.formats.hive_subtree import Subtree, collect
+from recoverykit.formats.hive_opened import Opened
+from recoverykit.formats.hive_security import Ring
+from recoverykit.formats.hive_subtree import collect
 from recoverykit.formats.hive_values import ValueNode
-from recoverykit.formats.regf import BASE_BLOCK_SIZE, SECTOR, seal
-from recoverykit.formats.upcase import upcase
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, NOWHERE, SECTOR, seal
 
 OLDEST_MINOR = 3
 
@@ -54,7 +56,8 @@ class Editor:
             raise FormatError("hive header", 24, f"version 1.{base.minor} is not written")
         self._minor, self._root = base.minor, base.root_cell
         self._heap = Heap(bytes(image))
-        self._ordered: set[int] = set()  # keys whose lists were found sorted
+        self._opened, self._ring = Opened(self._heap), Ring(self._heap)
+        self._trail: list[tuple[str, int]] = []  # names and cells on the way to the last key
         self._in_place, self._broken = True, False
         hive_keys.key_at(self._heap, self._root)
 
@@ -63,7 +66,7 @@ class Editor:
     @property
     def hive(self) -> Hive:
         """The hive as it is now, to read. It does not follow later changes."""
-        self._require_usable()
+        self._write_lists()
         if self._snapshot_of != self._heap.writes:
             self._snapshot = Hive(self._heap.whole())
             self._snapshot_of = self._heap.writes
@@ -84,13 +87,29 @@ class Editor:
         The time stamp goes into the header and into its copy in the first bin, which logs must
         match; where nothing was changed, nothing but the header's numbers is.
         """
-        self._require_usable()
+        self._write_lists()
+        return self._heap.whole(self._frame(sequence))
+
+    def patched(self, sequence: int) -> Patched | None:
+        """The same as the sectors that differ; None where more than data and times changed."""
+        self._write_lists()
+        written = self._heap.exchanged()
+        if written is None:
+            return None
+        return overlaid(bytes(self._heap.image), {**written, **self._frame(sequence)})
+
+    def _frame(self, sequence: int) -> dict[int, bytes]:
+        """What is written beside the changes themselves: bytes by file offset."""
         heap, over = self._heap, {}
         head = bytearray(heap.image[:SECTOR])
         if heap.writes:
             head[12:20] = over[BASE_BLOCK_SIZE + 20] = struct.pack("<Q", self._ticks)
         seal(head, sequence, heap.end - BASE_BLOCK_SIZE)
-        return heap.whole({0: bytes(head), **over})
+        return {0: bytes(head), **over}
+
+    def _write_lists(self) -> None:
+        with self._changing():
+            self._opened.write()
 
     # --- keys -----------------------------------------------------------------------------
 
@@ -106,26 +125,21 @@ class Editor:
         if security is not None:
             hive_security.require_descriptor(security)
         with self._changing():
-            key = hive_keys.key_at(self._heap, self._root)
-            for depth, name in enumerate(names):
-                child = self._child(key, name)
-                if child is None:
-                    for missing in names[depth:]:
-                        hive_keys.require_key_name(missing)
-                    break
-                key = child
-            else:
+            key = self._deepest(names)
+            missing = names[len(self._trail) :]
+            if not missing:
                 return
+            for name in missing:
+                hive_keys.require_key_name(name)
             self._heap.survey()
-            self._require_order(key)
-            hive_lists.claim(self._heap, key)
+            self._claim_list(key)
             hive_security.require_ring(self._heap, key.security)
-            for missing in names[depth:-1]:
-                key = self._create(key, missing, "", key.security)
+            for name in missing[:-1]:
+                key = self._create(key, name, "", key.security)
             descriptor = key.security
             if security is not None:
-                descriptor = hive_security.equal_or_new(self._heap, key.security, security)
-            self._create(key, names[-1], class_name, descriptor)
+                descriptor = self._ring.equal_or_new(key.security, security)
+            self._create(key, missing[-1], class_name, descriptor)
 
     def _create(self, parent: KeyNode, name: str, class_name: str, security: int) -> KeyNode:
         heap = self._heap
@@ -137,7 +151,7 @@ class Editor:
             security=security,
             class_name=class_name,
         )
-        hive_lists.insert(heap, parent, cell, name, minor=self._minor)
+        self._opened.subkeys(parent.cell).insert(heap, cell, name, minor=self._minor)
         hive_security.add_user(heap, security)
         length = len(hive_keys.utf16(class_name))
         hive_keys.grow_maximum(
@@ -145,7 +159,6 @@ class Editor:
         )
         hive_keys.grow_maximum(heap, parent.cell, hive_keys.KEY_MAX_CLASS, length)
         self._touch(parent.cell)
-        self._ordered.add(cell)
         return hive_keys.key_at(heap, cell)
 
     def delete_key(self, path: str) -> None:
@@ -154,22 +167,26 @@ class Editor:
             heap = self._heap
             heap.survey()
             parent, key = self._parent_and_key(path)
-            self._require_order(parent)
-            subtree = collect(heap, key, minor=self._minor, depth=len(_names(path)))
+            self._claim_list(parent)
+            subtree = collect(
+                heap,
+                key.cell,
+                minor=self._minor,
+                depth=len(_names(path)),
+                settle=self._opened.write_key,
+            )
             heap.claim(subtree.cells, f"key {path}")
             hive_security.require_removable(heap, subtree.securities)
-            hive_lists.remove(heap, parent, key.cell)
-            self._free(subtree)
-            if parent.subkeys == 1:
+            siblings = self._opened.subkeys(parent.cell)
+            siblings.remove(heap, key)
+            for cell in subtree.cells:
+                heap.free(cell)
+            self._ring.remove_users(subtree.securities)
+            self._opened.forget(subtree.cells)
+            if not len(siblings):
                 hive_keys.clear_maximum(heap, parent.cell, hive_keys.KEY_MAX_NAME)
                 hive_keys.clear_maximum(heap, parent.cell, hive_keys.KEY_MAX_CLASS)
             self._touch(parent.cell)
-
-    def _free(self, subtree: Subtree) -> None:
-        for cell in subtree.cells:
-            self._heap.free(cell)
-        hive_security.remove_users(self._heap, subtree.securities)
-        self._ordered.difference_update(subtree.cells)
 
     def rename_key(self, path: str, name: str) -> None:
         """Give a key another name; all below it stays. A name its parent has already is refused."""
@@ -178,19 +195,20 @@ class Editor:
             heap = self._heap
             heap.survey()
             parent, key = self._parent_and_key(path)
-            self._require_order(parent)
-            other = self._child(parent, name)
+            self._claim_list(parent)
+            siblings = self._opened.subkeys(parent.cell)
+            other = siblings.find(heap, name)
             if other is not None and other.cell != key.cell:
                 raise FormatError(f"key {path}", 0, f"cannot become {name!r}: that exists already")
-            children = hive_lists.listing(heap, key).keys
+            children = self._opened.subkeys(key.cell).keys
             heap.claim([key.cell, *children], f"key {path}")
-            hive_lists.remove(heap, parent, key.cell)
+            self._opened.write_key(key.cell)
+            self._opened.forget([key.cell])
+            siblings.remove(heap, key)
             cell = hive_keys.write_name(heap, key, name)
             for child in children if cell != key.cell else ():
                 heap.put_u32(child, hive_keys.KEY_PARENT, cell)
-            parent = hive_keys.key_at(heap, parent.cell)
-            hive_lists.insert(heap, parent, cell, name, minor=self._minor)
-            self._ordered.discard(key.cell)
+            siblings.insert(heap, cell, name, minor=self._minor)
             length = len(hive_keys.utf16(name))
             hive_keys.grow_maximum(heap, parent.cell, hive_keys.KEY_MAX_NAME, length)
             self._touch(cell)
@@ -203,13 +221,13 @@ class Editor:
             self._heap.survey()
             key = self._key(path)
             leaving = Counter([key.security])
-            found = hive_security.equal(self._heap, key.security, descriptor)
+            found = self._ring.equal(key.security, descriptor)
             if found != key.security:
                 hive_security.require_removable(self._heap, leaving)
                 self._heap.claim([key.cell], f"key {path}")
-                new = hive_security.equal_or_new(self._heap, key.security, descriptor)
+                new = self._ring.equal_or_new(key.security, descriptor)
                 hive_security.assign(self._heap, key.cell, new)
-                hive_security.remove_users(self._heap, leaving)
+                self._ring.remove_users(leaving)
                 self._in_place = False
             self._touch(key.cell)
 
@@ -226,35 +244,34 @@ class Editor:
             raise FormatError(f"value {path}\\{name}", 0, f"{type} is no type of a value")
         hive_values.require_storable(data, minor=self._minor)
         with self._changing():
-            key = self._key(path)
-            cells, value = self._value(key, name)
+            heap, key = self._heap, self._key(path)
+            value = self._opened.values(key.cell).find(heap, name)
             if value is None:
-                self._append(key, cells, name, type, data)
+                self._append(path, key, name, type, data)
             else:
-                self._replace(value, f"value {path}\\{name}", type, data)
-            heap = self._heap
+                self._replace(path, key, value, type, data)
             length = len(hive_keys.utf16(value.name if value is not None else name))
             hive_keys.grow_maximum(heap, key.cell, hive_keys.KEY_MAX_VALUE_NAME, length)
             hive_keys.grow_maximum(heap, key.cell, hive_keys.KEY_MAX_VALUE_DATA, len(data))
             self._touch(key.cell)
 
-    def _replace(self, value: ValueNode, label: str, kind: int, data: bytes) -> None:
+    def _replace(self, path: str, key: KeyNode, value: ValueNode, kind: int, data: bytes) -> None:
         heap = self._heap
         if len(data) != value.size:
             heap.survey()
         own = hive_values.data_cells(heap, value, minor=self._minor)
-        heap.claim([value.cell, *own], label)
+        self._claim_values(key.cell, [value.cell, *own], f"value {path}\\{value.name}")
         kept = hive_values.exchange(heap, value, kind, data, minor=self._minor)
         if not kept or value.type != kind:
             self._in_place = False
 
-    def _append(self, key: KeyNode, cells: list[int], name: str, kind: int, data: bytes) -> None:
-        heap = self._heap
+    def _append(self, path: str, key: KeyNode, name: str, kind: int, data: bytes) -> None:
+        heap, values = self._heap, self._opened.values(key.cell)
         heap.survey()
-        if cells:
-            heap.claim([key.value_list], "value list")
+        values.require_room()
+        self._claim_values(key.cell, [], f"value {path}\\{name}")
         new = hive_values.new_value(heap, name, kind, data, minor=self._minor, near=key.cell)
-        hive_values.write_value_list(heap, key, [*cells, new])
+        values.append(heap, new, name)
         self._in_place = False
 
     def delete_value(self, path: str, name: str) -> None:
@@ -263,43 +280,31 @@ class Editor:
             heap = self._heap
             heap.survey()
             key = self._key(path)
-            cells, value = self._value(key, name)
+            values = self._opened.values(key.cell)
+            value = values.find(heap, name)
             if value is None:
                 raise FormatError(f"value {path}\\{name}", 0, "does not exist")
             own = [value.cell, *hive_values.data_cells(heap, value, minor=self._minor)]
-            heap.claim([key.value_list, *own], f"value {path}\\{name}")
+            self._claim_values(key.cell, own, f"value {path}\\{name}")
             for cell in own:
                 heap.free(cell)
-            cells.remove(value.cell)
-            hive_values.write_value_list(heap, key, cells)
-            if not cells:
+            values.remove(heap, value)
+            if not len(values):
                 hive_keys.clear_maximum(heap, key.cell, hive_keys.KEY_MAX_VALUE_NAME)
                 hive_keys.clear_maximum(heap, key.cell, hive_keys.KEY_MAX_VALUE_DATA)
             self._in_place = False
             self._touch(key.cell)
 
-    def _value(self, key: KeyNode, name: str) -> tuple[list[int], ValueNode | None]:
-        """The cells of all values of a key, and the value of that name, in any case."""
-        cells = hive_values.value_cells(self._heap, key)
-        wanted = upcase(name)
-        for cell in cells:
-            value = hive_values.value_at(self._heap, cell)
-            if upcase(value.name) == wanted:
-                return cells, value
-        return cells, None
-
     # --- shared ---------------------------------------------------------------------------
-
-    def _require_usable(self) -> None:
-        if self._broken:
-            raise FormatError("hive", 0, "an earlier change failed half-way: start again")
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """An exception after the first byte was written leaves the editor unusable."""
-        self._require_usable()
+        if self._broken:
+            raise FormatError("hive", 0, "an earlier change failed half-way: start again")
         before = self._heap.writes
         try:
+            self._opened.trim()
             yield
         except BaseException:
             self._broken = self._heap.writes != before
@@ -309,23 +314,53 @@ class Editor:
         position = self._heap.at(cell, hive_keys.KEY_NAME, "registry key") + hive_keys.KEY_TIME
         self._heap.exchange(position, struct.pack("<Q", self._ticks))
 
-    def _child(self, key: KeyNode, name: str) -> KeyNode | None:
-        return hive_lists.find(self._heap, key, name, ordered=key.cell in self._ordered)
-
-    def _require_order(self, key: KeyNode) -> None:
-        """A key's list is about to change: once, make sure that it is sorted."""
-        if key.cell not in self._ordered:
-            hive_lists.require_sorted(self._heap, key)
-            self._ordered.add(key.cell)
+    def _claim_list(self, key: KeyNode) -> None:
+        """A key's list of subkeys is about to change: it must be sorted, and nobody else's."""
+        found = self._opened.subkeys(key.cell)
+        found.require_sorted(self._heap)
+        self._heap.claim([key.cell, *found.cells], "subkey list")
         self._in_place = False
 
-    def _key(self, path: str) -> KeyNode:
-        key = hive_keys.key_at(self._heap, self._root)
-        for name in _names(path):
-            child = self._child(key, name)
+    def _claim_values(self, key: int, cells: list[int], what: str) -> None:
+        """These cells of a key's value are about to change: they are nobody else's, nor is the key.
+
+        Nor has another key the same list, for then it would get another value as well.
+        """
+        heap, listed = self._heap, self._opened.values(key).where
+        wanted = [key, *cells] if listed == NOWHERE else [key, listed, *cells]
+        heap.claim(wanted, what, () if heap.surveyed else self._parent_fields(key))
+
+    def _parent_fields(self, key: int) -> set[int]:
+        """Where a key's children name it as their parent: file offsets."""
+        try:
+            children = self._opened.subkeys(key).keys
+            parents = [hive_keys.key_at(self._heap, child).parent for child in children]
+        except FormatError:  # nothing is known of them
+            return set()
+        field = BASE_BLOCK_SIZE + 4 + hive_keys.KEY_PARENT
+        return {field + c for c, parent in zip(children, parents, strict=True) if parent == key}
+
+    def _deepest(self, names: list[str]) -> KeyNode:
+        """The last key there is on a way, which `_trail` then says."""
+        trail, cell = self._trail, self._root
+        for depth, name in enumerate(names):
+            if depth < len(trail) and trail[depth][0] == name:
+                cell = trail[depth][1]
+                continue
+            del trail[depth:]
+            child = self._opened.subkeys(cell).find(self._heap, name)
             if child is None:
-                raise FormatError(f"key {path}", 0, "does not exist")
-            key = child
+                break
+            cell = child.cell
+            trail.append((name, cell))
+        del trail[len(names) :]
+        return hive_keys.key_at(self._heap, cell)
+
+    def _key(self, path: str) -> KeyNode:
+        names = _names(path)
+        key = self._deepest(names)
+        if len(self._trail) < len(names):
+            raise FormatError(f"key {path}", 0, "does not exist")
         return key
 
     def _parent_and_key(self, path: str) -> tuple[KeyNode, KeyNode]:
@@ -333,7 +368,7 @@ class Editor:
             raise FormatError("key", 0, "the root of a hive is neither deleted nor renamed")
         above, _, name = path.rpartition("\\")
         parent = self._key(above)
-        key = self._child(parent, name) if name else None
+        key = self._opened.subkeys(parent.cell).find(self._heap, name) if name else None
         if key is None:
             raise FormatError(f"key {path}", 0, "does not exist")
         if key.cell == self._root:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from recoverykit.errors import FormatError
@@ -65,6 +66,23 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Patched:
+    """An image that differs from another one in these sectors, and has its length."""
+
+    before: bytes = field(repr=False)
+    pieces: tuple[Piece, ...]  # in order
+
+    def whole(self) -> bytes:
+        """The image itself."""
+        view, done = memoryview(self.before), 0
+        parts: list[bytes | memoryview] = []
+        for piece in self.pieces:
+            parts += (view[done : piece.offset], piece.after)
+            done = piece.offset + len(piece.after)
+        return b"".join((*parts, view[done:]))
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """One file at one moment."""
 
@@ -90,6 +108,23 @@ def difference(before: bytes, after: bytes) -> tuple[Piece, ...]:
         part = slice(sectors[0], sectors[-1] + SECTOR)
         pieces.append(Piece(sectors[0], before[part], after[part]))
     return tuple(pieces)
+
+
+def overlaid(before: bytes, written: Mapping[int, bytes]) -> Patched:
+    """`before` with bytes written at these file offsets, in this order, none beyond its end."""
+    parts = list(_merged([(offset, len(data)) for offset, data in written.items()]))
+    contents = [bytearray(before[start:end]) for start, end in parts]
+    starts = [start for start, _ in parts]
+    for offset, data in written.items():
+        number = bisect_right(starts, offset) - 1
+        at = offset - starts[number]
+        contents[number][at : at + len(data)] = data
+    pieces = [
+        Piece(start + piece.offset, piece.before, piece.after)
+        for (start, end), content in zip(parts, contents, strict=True)
+        for piece in difference(before[start:end], bytes(content))
+    ]
+    return Patched(before, tuple(pieces))
 
 
 def _run(numbered: tuple[int, int]) -> tuple[int, bool]:

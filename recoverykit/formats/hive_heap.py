@@ -15,18 +15,20 @@ allocated where they should be, cells over 1 MB (Windows has none), hives over 2
 from __future__ import annotations
 
 import struct
+from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from recoverykit.errors import FormatError
-from recoverykit.formats.hive_sharing import References, references
+from recoverykit.formats.hive_sharing import References, mentions, references
+from recoverykit.formats.hive_space import FreeSpace
 from recoverykit.formats.regf import BASE_BLOCK_SIZE, PAGE, checksum
 
 BIN_HEADER = 32
 LARGEST_CELL = 1 << 20  # bytes, its size field included
 LARGEST_HIVE = (1 << 31) - PAGE  # bytes of bins: bit 31 of an offset means "volatile"
-_FEW = 3  # cells whose references are searched for one by one; more of them: all are followed
-_Bin = struct.Struct("<4sII")
+_SEARCHES = 4  # how often owners are searched for in all bytes; then everything is followed, once
+_Page = struct.Struct("<4sII4084x")  # what a bin begins with: "hbin", its offset, its size
 _BinHeader = struct.Struct("<4sII20x")
 _Size = struct.Struct("<i")
 _U32 = struct.Struct("<I")
@@ -38,10 +40,12 @@ class Heap:
     __slots__ = (
         "_bins",
         "_cells",
-        "_largest",
+        "_free",
+        "_looked",
         "_owned",
         "_patches",
         "_references",
+        "_searches",
         "image",
         "writes",
     )
@@ -49,30 +53,37 @@ class Heap:
     def __init__(self, image: bytes | bytearray) -> None:
         self.image = image  # copied when the first cell is made, freed or moved
         self._patches: dict[int, bytes] = {}  # what `exchange` wrote before that
-        self.writes = 0  # how often the image was changed
+        self.writes = 0  # how often the hive was changed
         self._bins: list[int] = []  # file offset of each bin, and of the end of the last one
-        self._cells: dict[int, list[int]] = {}  # number of a bin -> file offsets of its cells
-        self._largest: dict[int, int] = {}  # number of a bin -> size of its largest free cell
+        self._cells: dict[int, array[int]] = {}  # number of a bin -> file offsets of its cells
+        self._free = FreeSpace()  # of the bins that were looked at
+        self._looked = 0  # all bins before this one were
         self._owned: set[int] = set()  # cells that were claimed, or made here
         self._references: References | None = None
+        self._searches = 0
         self._follow_bins()
 
     def _follow_bins(self) -> None:
-        image, unpack, position = self.image, _Bin.unpack_from, BASE_BLOCK_SIZE
+        image, following = self.image, BASE_BLOCK_SIZE
         end = BASE_BLOCK_SIZE + _U32.unpack_from(image, 40)[0]
         if end > len(image):
             raise FormatError("hive", len(image), f"truncated: {end} bytes expected")
-        while position < end:
-            signature, offset, size = unpack(image, position)
-            if (
-                signature != b"hbin"
-                or offset != position - BASE_BLOCK_SIZE
-                or not PAGE <= size <= end - position
-                or size % PAGE
-            ):
-                raise FormatError("hive bin", position, "damaged header")
-            self._bins.append(position)
-            position += size
+        with memoryview(image) as whole, whole[BASE_BLOCK_SIZE : end // PAGE * PAGE] as pages:
+            # Every page is looked at, which is quicker than to be called for every bin.
+            for position, header in enumerate(_Page.iter_unpack(pages), 1):
+                if position * PAGE == following:
+                    signature, offset, size = header
+                    if (
+                        signature != b"hbin"
+                        or offset != following - BASE_BLOCK_SIZE
+                        or not PAGE <= size <= end - following
+                        or size % PAGE
+                    ):
+                        break
+                    self._bins.append(following)
+                    following += size
+        if following != end:
+            raise FormatError("hive bin", following, "damaged header")
         self._bins.append(end)
 
     @property
@@ -105,28 +116,30 @@ class Heap:
         position = self.at(cell, field + 4, what) + field
         return int(_U32.unpack_from(self.image, position)[0])
 
-    def _starts(self, number: int) -> list[int]:
+    def _starts(self, number: int) -> array[int]:
         """File offsets of the cells of a bin, which is looked at the first time it is asked for."""
         starts = self._cells.get(number)
         if starts is None:
-            starts, self._largest[number] = self._parse(number)
+            starts = array("I", self._parse(number))
             self._cells[number] = starts
         return starts
 
-    def _parse(self, number: int) -> tuple[list[int], int]:
+    def _parse(self, number: int) -> list[int]:
         image, unpack = self.image, _Size.unpack_from
         position, end = self._bins[number] + BIN_HEADER, self._bins[number + 1]
-        starts, largest = [], 0
+        starts, free = [], []
         while position < end:
             size = unpack(image, position)[0]
             starts.append(position)
-            if size > largest:
-                largest = size
+            if size > 0:
+                free.append((position, size))
             size = abs(size)
             if size < 8 or size & 7 or position + size > end:
                 raise FormatError("hive cell", position, "its size is wrong")
             position += size
-        return starts, largest
+        for position, size in free:
+            self._free.add(position, size, number)
+        return starts
 
     # --- writing --------------------------------------------------------------------------
 
@@ -164,6 +177,10 @@ class Heap:
             done = position + len(content)
         return b"".join((*pieces, view[done:]))
 
+    def exchanged(self) -> Mapping[int, bytes] | None:
+        """All that was written, by file offset, in its order; None where cells were moved."""
+        return None if isinstance(self.image, bytearray) else self._patches
+
     def put_u32(self, cell: int, field: int, number: int) -> None:
         self.put(BASE_BLOCK_SIZE + cell + 4 + field, _U32.pack(number))
 
@@ -178,13 +195,15 @@ class Heap:
         need = _cell_size(room)
         if need > LARGEST_CELL:
             raise FormatError("hive cell", 0, f"{room} bytes do not fit in a cell of 1 MB")
-        number, start = self._space(need, near)
-        size = self._size(start)
+        start = self._space(need, bisect_right(self._bins, BASE_BLOCK_SIZE + near) - 1)
+        number = bisect_right(self._bins, start) - 1
+        starts, size = self._starts(number), self._size(start)
+        self._free.remove(start)
         if size > need:
             self.put(start + need, _Size.pack(size - need))
-            insort(self._starts(number), start + need)
+            insort(starts, start + need)
+            self._free.add(start + need, size - need, number)
         self.put(start, _Size.pack(-need) + bytes(need - 4))
-        self._measure(number)
         self._owned.add(start - BASE_BLOCK_SIZE)
         return start - BASE_BLOCK_SIZE
 
@@ -198,12 +217,14 @@ class Heap:
         if last + 1 < len(starts) and self._size(starts[last + 1]) > 0:
             last += 1
             size -= self._size(starts[last])
+            self._free.remove(starts[last])
         if first > 0 and self._size(starts[first - 1]) > 0:
             first -= 1
             size -= self._size(starts[first])
+            self._free.remove(starts[first])
         self.put(starts[first], _Size.pack(-size))
+        self._free.add(starts[first], -size, number)
         del starts[first + 1 : last + 1]
-        self._measure(number)
         self._owned.discard(cell)
         if self._references is not None:
             self._references.reached.discard(cell)
@@ -223,29 +244,28 @@ class Heap:
     def _size(self, position: int) -> int:
         return int(_Size.unpack_from(self.image, position)[0])
 
-    def _measure(self, number: int) -> None:
-        self._largest[number] = max(map(self._size, self._cells[number]), default=0)
+    def _space(self, need: int, home: int) -> int:
+        """File offset of a free cell of this size or larger, in the bin `home` if there is one."""
+        while True:
+            start = self._free.find(need, home)
+            if start is not None:
+                if self._is_unused(start, need):
+                    return start
+                self._free.remove(start)
+            elif not self._look():
+                return self._grow(need)
 
-    def _space(self, need: int, near: int) -> tuple[int, int]:
-        """(number of a bin, file offset of a free cell in it) of this size or larger."""
-        home = bisect_right(self._bins, BASE_BLOCK_SIZE + near) - 1
-        for number in (home, *self._looked_at()):
-            if self._largest.get(number, 0) >= need:
-                for start in self._starts(number):
-                    if self._size(start) >= need and self._is_unused(start, need):
-                        return number, start
-        return self._grow(need)
-
-    def _looked_at(self) -> Iterator[int]:
-        """The bins whose free space is known, then the others, which are looked at for it."""
-        yield from list(self._largest)
-        for number in range(len(self._bins) - 1):
-            if number not in self._largest:
+    def _look(self) -> bool:
+        """Look for free cells in the next bin that nobody looked at; False where there is none."""
+        while self._looked < len(self._bins) - 1:
+            number, self._looked = self._looked, self._looked + 1
+            if number not in self._cells:
                 try:
-                    self._largest[number] = self._parse(number)[1]
+                    self._parse(number)
                 except FormatError:  # nothing is put into a damaged bin; reading it still fails
-                    self._largest[number] = 0
-                yield number
+                    continue
+                return True
+        return False
 
     def _is_unused(self, start: int, length: int) -> bool:
         """Nothing points into what is marked free: in a damaged hive something may."""
@@ -254,7 +274,7 @@ class Heap:
         cells = range(start - BASE_BLOCK_SIZE, start - BASE_BLOCK_SIZE + length, 8)
         return self._references.reached.isdisjoint(cells)
 
-    def _grow(self, need: int) -> tuple[int, int]:
+    def _grow(self, need: int) -> int:
         """Add a bin, or enlarge the last one if nothing at all is in it; as `_space`."""
         number = len(self._bins) - 1
         if number and self._is_empty(number - 1):
@@ -270,43 +290,46 @@ class Heap:
         image[start:end] = header.ljust(size, b"\0")
         self.put(start + BIN_HEADER, _Size.pack(size - BIN_HEADER))
         self._bins[number:] = [start, end]
-        self._cells[number], self._largest[number] = [start + BIN_HEADER], size - BIN_HEADER
+        self._cells[number] = array("I", [start + BIN_HEADER])
+        self._free.remove(start + BIN_HEADER)
+        self._free.add(start + BIN_HEADER, size - BIN_HEADER, number)
         _U32.pack_into(image, 40, end - BASE_BLOCK_SIZE)
         _U32.pack_into(image, 508, checksum(image))
-        return number, start + BIN_HEADER
+        return start + BIN_HEADER
 
     def _is_empty(self, number: int) -> bool:
-        start, size = self._bins[number] + BIN_HEADER, self._bins[number + 1] - self._bins[number]
-        empty = number > 0 and self._largest.get(number, 0) == size - BIN_HEADER
-        return empty and self._is_unused(start, size - BIN_HEADER)
+        start, room = self._bins[number] + BIN_HEADER, self._bins[number + 1] - self._bins[number]
+        empty = number > 0 and self._size(start) == room - BIN_HEADER
+        return empty and self._is_unused(start, room - BIN_HEADER)
 
     # --- who else? ------------------------------------------------------------------------
 
-    def claim(self, cells: Iterable[int], what: str) -> None:
+    def claim(self, cells: Iterable[int], what: str, besides: Container[int] = ()) -> None:
         """Make sure that each of these cells has one owner, before it is overwritten or freed.
 
-        Raises FormatError where two structures of the hive point to one of them.
+        `besides`: file offsets that may name one of them without owning it. Raises FormatError
+        where two structures of the hive point to one of them.
         """
         claimed = list(cells)
         if len(set(claimed)) != len(claimed):
             raise FormatError(what, 0, "uses one cell twice")
         wanted = [cell for cell in claimed if cell not in self._owned]
-        if self._references is None and len(wanted) <= _FEW:
-            wanted = [cell for cell in wanted if not self._mentioned_once(cell)]
+        if wanted and self._references is None and self._searches < _SEARCHES:
+            self._searches += 1
+            found = mentions(self.image, wanted, self.end)
+            wanted = [
+                cell
+                for cell in wanted
+                if found is None or sum(at not in besides for at in found[cell]) != 1
+            ]
         for cell in wanted:
             if cell in self.survey().shared:
                 raise FormatError(what, BASE_BLOCK_SIZE + cell, "its cell has another owner too")
-        self._owned.update(wanted)
+        self._owned.update(claimed)
 
-    def _mentioned_once(self, cell: int) -> bool:
-        """Whether the bytes of its offset stand in the hive once; then only its owner has them.
-
-        Without the zeros they end in, which are so frequent that they slow the search down.
-        """
-        pattern = _U32.pack(cell)
-        short = pattern.rstrip(b"\0")
-        mentions = self.image.count(short if len(short) == 3 else pattern, BASE_BLOCK_SIZE)
-        return mentions == 1
+    @property
+    def surveyed(self) -> bool:
+        return self._references is not None
 
     def survey(self) -> References:
         """What points where, found by following everything from the root the first time.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive_heap import Heap
@@ -63,17 +62,16 @@ def _require_acl(data: bytes, offset: int) -> None:
 # --- the ring -----------------------------------------------------------------------------
 
 
-def _fields(heap: Heap, cell: int) -> tuple[int, int, int, bytes]:
-    """(next, previous, keys, descriptor)."""
+def _fields(heap: Heap, cell: int) -> tuple[int, int, int, int]:
+    """(next, previous, keys, length of the descriptor)."""
     position = heap.at(cell, _TEXT, _WHAT)
     signature, following, previous, users, length = _Cell.unpack_from(heap.image, position)
     if signature != b"sk" or _TEXT + length > heap.room(cell):
         raise FormatError(_WHAT, position - 4, "no security descriptor here")
-    start = position + _TEXT
-    return following, previous, users, bytes(heap.image[start : start + length])
+    return following, previous, users, length
 
 
-def _linked(heap: Heap, cell: int) -> tuple[int, int, int, bytes]:
+def _linked(heap: Heap, cell: int) -> tuple[int, int, int, int]:
     """The same of a cell whose neighbours in the ring agree that it is theirs."""
     fields = _fields(heap, cell)
     if _fields(heap, fields[0])[1] != cell or _fields(heap, fields[1])[0] != cell:
@@ -81,20 +79,10 @@ def _linked(heap: Heap, cell: int) -> tuple[int, int, int, bytes]:
     return fields
 
 
-def _ring(heap: Heap, start: int) -> Iterator[tuple[int, bytes]]:
-    """(cell, descriptor) of all, `start` first."""
-    cell, seen = start, set[int]()
-    while cell not in seen:
-        seen.add(cell)
-        following, _, _, descriptor = _linked(heap, cell)
-        yield cell, descriptor
-        cell = following
-    if cell != start:
-        raise FormatError(_WHAT, BASE_BLOCK_SIZE + start, "the ring does not come back to it")
-
-
 def descriptor_at(heap: Heap, cell: int) -> bytes:
-    return _fields(heap, cell)[3]
+    length = _fields(heap, cell)[3]
+    start = BASE_BLOCK_SIZE + cell + 4 + _TEXT
+    return bytes(heap.image[start : start + length])
 
 
 def first(heap: Heap, descriptor: bytes) -> int:
@@ -103,25 +91,6 @@ def first(heap: Heap, descriptor: bytes) -> int:
     cell = heap.allocate(_TEXT + len(descriptor), 0)
     content = _Cell.pack(b"sk", cell, cell, 0, len(descriptor)) + descriptor
     heap.put(heap.at(cell, len(content), _WHAT), content)
-    return cell
-
-
-def equal(heap: Heap, near: int, descriptor: bytes) -> int | None:
-    """The cell in the ring of `near` that holds this descriptor."""
-    return next((cell for cell, found in _ring(heap, near) if found == descriptor), None)
-
-
-def equal_or_new(heap: Heap, near: int, descriptor: bytes) -> int:
-    """The same, or a new one that joins the ring after `near`."""
-    found = equal(heap, near, descriptor)
-    if found is not None:
-        return found
-    following = _linked(heap, near)[0]
-    cell = first(heap, descriptor)
-    heap.put_u32(cell, _NEXT, following)
-    heap.put_u32(cell, _PREVIOUS, near)
-    heap.put_u32(near, _NEXT, cell)
-    heap.put_u32(following, _PREVIOUS, cell)
     return cell
 
 
@@ -158,14 +127,71 @@ def require_removable(heap: Heap, leaving: Counter[int]) -> None:
                 raise FormatError(_WHAT, BASE_BLOCK_SIZE + cell, "its cell has another owner too")
 
 
-def remove_users(heap: Heap, leaving: Counter[int]) -> None:
-    """Take users away; who has none left leaves the ring. `require_removable` has agreed."""
-    for cell, number in leaving.items():
-        following, previous, users, _ = _linked(heap, cell)
-        if users > number:
-            heap.put_u32(cell, _USERS, users - number)
-        else:
-            heap.put_u32(previous, _NEXT, following)
-            heap.put_u32(following, _PREVIOUS, previous)
-            heap.free(cell)
-        heap.count_users(cell, -number)
+class Ring:
+    """The descriptors of a hive by what they say. The ring is followed once; a damaged hive may
+    have more than one of them, then it is the one that was asked about last."""
+
+    __slots__ = ("_cells", "_heap", "_texts")
+
+    def __init__(self, heap: Heap) -> None:
+        self._heap = heap
+        self._cells: set[int] = set()
+        self._texts: dict[bytes, int] = {}  # descriptor -> cell, the first one where two are alike
+
+    def equal(self, near: int, descriptor: bytes) -> int | None:
+        """The cell in the ring of `near` that holds this descriptor."""
+        require_ring(self._heap, near)
+        if descriptor_at(self._heap, near) == descriptor:
+            return near
+        if near not in self._cells:
+            self._follow(near)
+        return self._texts.get(descriptor)
+
+    def _follow(self, start: int) -> None:
+        self._cells, self._texts = set(), {}
+        cell, cells = start, set[int]()
+        while cell not in cells:
+            cells.add(cell)
+            following = _linked(self._heap, cell)[0]
+            self._texts.setdefault(descriptor_at(self._heap, cell), cell)
+            cell = following
+        if cell != start:
+            at = BASE_BLOCK_SIZE + start
+            raise FormatError(_WHAT, at, "the ring does not come back to it")
+        self._cells = cells
+
+    def equal_or_new(self, near: int, descriptor: bytes) -> int:
+        """The same, or a new one that joins the ring after `near`."""
+        found = self.equal(near, descriptor)
+        if found is not None:
+            return found
+        heap, following = self._heap, _linked(self._heap, near)[0]
+        cell = first(heap, descriptor)
+        heap.put_u32(cell, _NEXT, following)
+        heap.put_u32(cell, _PREVIOUS, near)
+        heap.put_u32(near, _NEXT, cell)
+        heap.put_u32(following, _PREVIOUS, cell)
+        self._cells.add(cell)
+        self._texts[descriptor] = cell
+        return cell
+
+    def remove_users(self, leaving: Counter[int]) -> None:
+        """Take users away; who has none left leaves. `require_removable` has agreed."""
+        heap = self._heap
+        for cell, number in leaving.items():
+            following, previous, users, _ = _linked(heap, cell)
+            if users > number:
+                heap.put_u32(cell, _USERS, users - number)
+            else:
+                self._lose(cell)
+                heap.put_u32(previous, _NEXT, following)
+                heap.put_u32(following, _PREVIOUS, previous)
+                heap.free(cell)
+            heap.count_users(cell, -number)
+
+    def _lose(self, cell: int) -> None:
+        if len(self._cells) != len(self._texts):
+            self._cells, self._texts = set(), {}  # another one may say the same: look again
+        elif cell in self._cells:
+            self._cells.remove(cell)
+            del self._texts[descriptor_at(self._heap, cell)]

@@ -7,6 +7,7 @@ parent, no cell may be met twice. Otherwise nothing is deleted (FormatError).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from recoverykit.errors import FormatError
@@ -14,7 +15,8 @@ from recoverykit.formats import hive_lists
 from recoverykit.formats.cells import MAX_DEPTH
 from recoverykit.formats.hive_heap import Heap
 from recoverykit.formats.hive_keys import KeyNode, class_cells, key_at
-from recoverykit.formats.hive_values import data_cells, value_at, value_cells
+from recoverykit.formats.hive_value_list import value_cells
+from recoverykit.formats.hive_values import data_cells, value_at
 from recoverykit.formats.regf import BASE_BLOCK_SIZE
 
 
@@ -26,12 +28,19 @@ class Subtree:
     securities: Counter[int] = field(default_factory=Counter)  # not owned: cell -> keys with it
 
 
-def collect(heap: Heap, top: KeyNode, *, minor: int, depth: int) -> Subtree:
-    """All of `top`, which lies `depth` levels below the root."""
+def collect(
+    heap: Heap, top: int, *, minor: int, depth: int, settle: Callable[[int], None]
+) -> Subtree:
+    """All of the key at `top`, which lies `depth` levels below the root.
+
+    `settle` is called with the cell of each key before its lists are read.
+    """
     found, seen = Subtree(), set[int]()
     pending = [(top, depth)]
     while pending:
-        key, level = pending.pop()
+        cell, level = pending.pop()
+        settle(cell)
+        key = key_at(heap, cell)
         if level > MAX_DEPTH:
             raise FormatError("registry key", BASE_BLOCK_SIZE + key.cell, "lies too deep")
         own = _own(heap, key, minor)
@@ -41,10 +50,9 @@ def collect(heap: Heap, top: KeyNode, *, minor: int, depth: int) -> Subtree:
         found.cells.extend(own)
         found.securities[key.security] += 1
         for cell in hive_lists.listing(heap, key).keys:
-            child = key_at(heap, cell)
-            if child.parent != key.cell:
+            if key_at(heap, cell).parent != key.cell:
                 raise FormatError("registry key", BASE_BLOCK_SIZE + cell, "has another parent")
-            pending.append((child, level + 1))
+            pending.append((cell, level + 1))
     return found
 
 

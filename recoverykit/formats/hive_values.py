@@ -1,7 +1,7 @@
-"""Values as the editor sees them: lists of them, their data, and new ones.
+"""Values as the editor sees them: their fields, their data, and new ones.
 
-Layout: msuhanov/regf, "Windows registry file format specification", sections "Key values list",
-"Key value" and "Big data". A value's data lies in the value itself (up to 4 bytes), in one cell,
+Layout: msuhanov/regf, "Windows registry file format specification", sections "Key value" and "Big
+data". A value's data lies in the value itself (up to 4 bytes), in one cell,
 or, above 16344 bytes in hives newer than version 1.3, in segments that are all as large as they can
 be, the last one too: Windows counts on that when it overwrites them. Refused: what a version before
 1.4 cannot hold in one cell of 1 MB.
@@ -14,14 +14,7 @@ from dataclasses import dataclass
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive_heap import LARGEST_CELL, Heap
-from recoverykit.formats.hive_keys import (
-    KEY_VALUE_LIST,
-    KEY_VALUES,
-    PREDEFINED,
-    KeyNode,
-    decoded,
-    encoded,
-)
+from recoverykit.formats.hive_keys import decoded, encoded
 from recoverykit.formats.regf import NOWHERE
 
 # Fields of a value, counted from the content of its cell
@@ -51,39 +44,6 @@ class ValueNode:
     type: int
     flags: int
     name: str
-
-
-# --- lists of values ------------------------------------------------------------------------
-
-
-def value_cells(heap: Heap, key: KeyNode) -> list[int]:
-    """The cells of a key's values. A key that stands for a handle has none."""
-    if key.values == 0:
-        return []
-    if key.flags & PREDEFINED:
-        raise FormatError("registry key", heap.at(key.cell, 0, "key") - 4, "stands for a handle")
-    position = heap.at(key.value_list, 4 * key.values, "value list")
-    cells = list(struct.unpack_from(f"<{key.values}I", heap.image, position))
-    if len(set(cells)) != len(cells):
-        raise FormatError("value list", position - 4, "names a value twice")
-    return cells
-
-
-def write_value_list(heap: Heap, key: KeyNode, cells: list[int]) -> None:
-    """Give a key these values. The cell of its list, if there is one, must have been claimed."""
-    where = key.value_list if key.values else NOWHERE
-    if not cells:
-        heap.free(where)
-        where = NOWHERE
-    elif key.values == 0:
-        where = heap.allocate(4 * len(cells), key.cell)
-    else:
-        where = heap.resize(where, 4 * len(cells))
-    if cells:
-        content = struct.pack(f"<{len(cells)}I", *cells)
-        heap.put(heap.at(where, len(content), "value list"), content)
-    heap.put_u32(key.cell, KEY_VALUE_LIST, where)
-    heap.put_u32(key.cell, KEY_VALUES, len(cells))
 
 
 # --- values and their data ----------------------------------------------------------------

@@ -273,7 +273,7 @@ def test_a_ring_that_is_broken(link: int) -> None:
         (VALUES, 0xFFFF_FFFF, "too small"),
         (VALUES, 2, "not inside|named|cell"),
         (VALUE_LIST, 0x7FFF_FFF8, "not inside"),
-        (SECURITY_CELL, 0x20, "no security"),
+        (SECURITY_CELL, 0x20, "no security|another owner"),
     ],
 )
 def test_damage_in_what_is_deleted(at: int, number: int, message: str) -> None:
