@@ -72,6 +72,8 @@ def prepare(mount: Path, plan: Plan, now: datetime) -> tuple[Change, ...]:
             by_hive.setdefault(action.hive, []).extend(action.changes)
     edits = []
     for path, changes in by_hive.items():
+        if path not in seen:
+            raise RecoveryKitError(f"the plan does not say what {path} held when it was made")
         files = hives.files(locate(mount, path))
         _, found = hives.recovered(files)
         edits.append(hive_change(path, files, found, hives.changed(found, changes, now), changes))
@@ -120,7 +122,7 @@ def rewrite(journal: Journal, event: str, change: Change, write: HiveWrite) -> N
     record = hive_files.pack(write.record)
     intent = replace(
         _intent(journal, change, sha256(write.after.hive)),
-        changes=write.changes,
+        changes=write.changes if event == "intent" else (),  # an undo may be cut many times
         patch=sha256(record),
         logs=_logs(target.parent, write),
     )

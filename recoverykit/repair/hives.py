@@ -55,5 +55,7 @@ def write(folder: Path, steps: Iterable[Step], security: bytes | None) -> None:
             durable.write(path, b"".join(data for _, data in step.writes), security)
         elif step.writes:
             durable.patch(path, step.writes)
+        elif step.size is not None and not path.exists():
+            durable.write(path, b"", security)  # an empty log that somebody has deleted since
         if step.size is not None:
             durable.shorten(path, step.size)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from recoverykit import durable
-from recoverykit.errors import FormatError, TargetRefusedError
+from recoverykit.errors import FormatError, RecoveryKitError, TargetRefusedError
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import RegistryChange, TransactionInfo
@@ -34,7 +34,8 @@ QUARANTINE = "quarantine"
 OPEN, CLOSED = "journal.jsonl", "journal.undone"
 VERSION = 2  # 1: before changes of keys and of a value's size
 
-_MAX_SIZE = 16 << 20
+_MAX_SIZE = 32 << 20
+_FULL = 24 << 20  # no change is begun beyond it: what is left is for taking back what was
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')
@@ -100,10 +101,16 @@ class Journal:
         return stands(self.folder / CLOSED)
 
     def append(self, event: str, **fields: object) -> None:
-        """Say something durably. Raises OSError."""
+        """Say something durably. Raises OSError; RecoveryKitError for more than a journal holds."""
         entries = self.read()
         line = _line(entries.last_chain, {"event": event, **fields})
-        durable.append(self.folder / OPEN, b"\n" + line if entries.torn else line)
+        path = self.folder / OPEN
+        if event == "intent" and path.stat().st_size + len(line) > _FULL:
+            raise RecoveryKitError(
+                f"one repair cannot keep more than {_FULL >> 20} MiB of changes in its journal",
+                hint="Do it in parts.",
+            )
+        durable.append(path, b"\n" + line if entries.torn else line)
 
     def read(self) -> Entries:
         """Raises FormatError for a journal that was altered; OSError where it cannot be read."""

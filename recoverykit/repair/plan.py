@@ -46,6 +46,8 @@ LOGS = (".LOG", ".LOG1", ".LOG2")
 MARGIN = 8 << 20  # the journal, folders, and what NTFS itself needs
 _CRITICAL = 3
 _PAGES = 6  # that one change may touch: key, parent, lists, value, data, descriptor
+_KEY, _VALUE = 112, 40  # bytes of the cells and list entries of one, beside its name and data
+_TOLD = 3  # a change is told in the journal, and with indents in plan.json
 _SHORT = re.compile(r"[^ .]{1,8}(\.[^ .]{1,3})?")
 _CHUNK = 1 << 20
 
@@ -158,21 +160,27 @@ def room(
     """Bytes for changing a hive, and again for undoing that change by change after Windows has run.
 
     Kept are the sectors that are written to, before and after: those of the logs, where the hive is
-    dirty, and the pages that hold the cells of the changes, which also go through a log.
+    dirty, and the pages that hold the cells of the changes, which also go through a log; those of
+    what is new are new pages.
     """
-    data = sum(_length(change) for change in changes)
-    pages = 2 * data + min(_PAGES * PAGE * len(changes), 2 * hive.size)
+    cells = sum(_length(change) for change in changes)
+    told = sum(record.length(change) for change in changes)
+    pages = cells + min(_PAGES * PAGE * len(changes), 2 * hive.size)
     with (mount / hive.path).open("rb") as stream:
         head = stream.read(SECTOR)
     clean = BaseBlock.parse(head).clean if head.startswith(b"regf") else False
     logged = 0 if clean else min(hive.size, sum(log.size for log in beside))
-    return 4 * logged + 8 * pages
+    return 4 * logged + 8 * pages + _TOLD * told
 
 
 def _length(change: RegistryChange) -> int:
+    """Bytes of its cells; data twice, as it may have to move."""
     if isinstance(change, KeyChange):
-        return 0
-    return sum(len(data.data) for data in (change.before, change.after) if data is not None)
+        keys = (key for key in (change.before, change.after) if key is not None)
+        kept = sum(len(key.security) + 2 * len(key.class_name) for key in keys)
+        return _KEY + 2 * len(change.key.rpartition("\\")[2]) + kept
+    data = sum(len(data.data) for data in (change.before, change.after) if data is not None)
+    return _VALUE + 2 * len(change.name) + 2 * data
 
 
 def _reason(suspect: Suspect, services: Sequence[Service]) -> str:

@@ -8,6 +8,7 @@ Lone surrogates, legal in names of the registry, survive JSON as escapes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,11 @@ def describe(change: RegistryChange) -> dict[str, object]:
             "after": _data(change.after),
         }
     return {"key": change.key, "before": _key(change.before), "after": _key(change.after)}
+
+
+def length(change: RegistryChange) -> int:
+    """Bytes a change takes in a journal: names in JSON are ASCII, up to six for a character."""
+    return len(json.dumps(describe(change)))
 
 
 def _data(data: RegistryData | None) -> dict[str, object] | None:

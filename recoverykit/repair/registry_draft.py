@@ -14,11 +14,11 @@ from recoverykit.errors import TargetRefusedError, UsageError
 from recoverykit.formats.hive import Hive, Key, fold
 from recoverykit.formats.hive_edit import key_state
 from recoverykit.model import KeyChange, RegistryChange, RegistryData, RegistryKey, ValueChange
+from recoverykit.repair import record
 
 MOST_CHANGES = 20_000
-MOST_BYTES = 4 << 20  # of the changes as text
+MOST_BYTES = 4 << 20  # of the changes as they stand in a journal
 
-_PER_CHANGE = 100  # bytes of text beside names and data
 _KEY_NAME, _VALUE_NAME, _DEPTH = 255, 16_383, 512  # what Windows allows; UTF-16 units, levels
 # Hive exit and entry, "no delete", symbolic link, predefined handle: nk flags nobody can set again.
 _UNDELETABLE = 0x0002 | 0x0004 | 0x0008 | 0x0010 | 0x0040
@@ -183,7 +183,7 @@ class Draft:
 
     def _add(self, change: RegistryChange) -> None:
         self.changes.append(change)
-        self._bytes += _length(change)
+        self._bytes += record.length(change)
         if len(self.changes) > MOST_CHANGES or self._bytes > MOST_BYTES:
             raise _too_much()
 
@@ -194,15 +194,6 @@ def _too_much() -> TargetRefusedError:
         "which is more than one transaction takes",
         hint="Do it in parts.",
     )
-
-
-def _length(change: RegistryChange) -> int:
-    """About how many bytes it takes in a plan."""
-    if isinstance(change, KeyChange):
-        kept = sum(len(key.security) for key in (change.before, change.after) if key is not None)
-        return _PER_CHANGE + len(change.key) + 2 * kept
-    kept = sum(len(data.data) for data in (change.before, change.after) if data is not None)
-    return _PER_CHANGE + len(change.key) + len(change.name) + 2 * kept
 
 
 def _join(parent: str, name: str) -> str:

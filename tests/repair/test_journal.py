@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recoverykit.errors import FormatError, TargetRefusedError
+from recoverykit.errors import FormatError, RecoveryKitError, TargetRefusedError
 from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import KeyChange, RegistryData, RegistryKey, ValueChange
 from recoverykit.repair import journal
@@ -57,6 +57,17 @@ def test_what_is_said_is_read(made: Journal) -> None:
     assert journal.info(made).state == "abandoned"  # half taken back
     made.close_as_undone()
     assert journal.info(made).state == "undone"
+
+
+def test_what_would_fill_a_journal_is_not_begun(made: Journal) -> None:
+    """It could not be read again, and so not be taken back."""
+    before = path(made).read_bytes()
+    much = {**describe(INTENT), "much": "x" * (24 << 20)}
+    with pytest.raises(RecoveryKitError, match="more than 24 MiB"):
+        made.append("intent", **much)
+    assert path(made).read_bytes() == before
+    made.append("undo-intent", **much)  # whatever stands must go back
+    assert len(made.read().undoing) == 1
 
 
 def test_every_torn_last_line_never_happened(made: Journal) -> None:

@@ -33,7 +33,7 @@ from recoverykit.model import (
     TransactionInfo,
     ValueChange,
 )
-from recoverykit.repair import hives, transaction, undo
+from recoverykit.repair import hives, journal, transaction, undo
 from recoverykit.repair import plan as planning
 from tests.conftest import REPOSITORY, read_real, real
 from tests.independent import registry as hivex
@@ -338,6 +338,23 @@ def test_the_state_after_a_failed_rollback_is_told(mount: Path) -> None:
     with operations(failing(2, errno.EIO, once=False)), pytest.raises(RollbackError) as caught:
         undo.undo(mount)
     assert f"Restored: {target.DRIVER}. Not restored: {target.SYSTEM}" in str(caught.value)
+
+
+def test_a_second_hive_too_many_for_the_journal_takes_the_first_back(
+    mount: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = target.state(mount)
+    monkeypatch.setattr(journal, "_FULL", 3000)
+    with pytest.raises(RecoveryKitError, match="taken back: one repair cannot keep"):
+        apply(mount, target.rich_plan(mount))
+    assert target.state(mount) == before
+    assert [seen.state for seen in transaction.history(mount)] == ["undone"]
+
+
+def test_a_plan_that_does_not_say_what_it_saw_is_refused(mount: Path) -> None:
+    with pytest.raises(RecoveryKitError, match=r"does not say what .*SYSTEM held"):
+        apply(mount, replace(target.plan(mount), preconditions=()))
+    assert transaction.history(mount) == ()
 
 
 def test_ctrl_c_puts_everything_back(mount: Path) -> None:

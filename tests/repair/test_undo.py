@@ -203,6 +203,25 @@ def test_what_can_be_restored_is(mount: Path, meanwhile: Callable[[Path], None])
     assert target.state(mount) == before
 
 
+@pytest.mark.parametrize("log", [".LOG1", ".LOG2"])
+def test_logs_that_somebody_deleted_come_back(mount: Path, log: str) -> None:
+    """As advice on the web has it, where Windows does not start."""
+    before = target.state(mount)
+    transaction.apply(target.install(mount), target.rich_plan(mount), now=target.NOW)
+    (mount / f"{target.SYSTEM}{log}").unlink()
+    undo.undo(mount)
+    assert target.state(mount) == before
+
+
+def test_an_undo_by_value_that_is_cut_again_and_again_stays_small(mount: Path) -> None:
+    transaction.apply(target.install(mount), target.rich_plan(mount), now=target.NOW)
+    target.set_value(mount, GOOD, "Start", 3)
+    (journal,) = mount.rglob("journal.jsonl")
+    size = journal.stat().st_size
+    undo.undo(mount)
+    assert journal.with_name("journal.undone").stat().st_size < size + 3000
+
+
 @pytest.mark.parametrize("scene", [None, target.soil], ids=["clean", "dirty"])
 def test_a_torn_patch_of_a_committed_repair_is_taken_back(
     mount: Path, scene: Callable[[Path], None] | None
