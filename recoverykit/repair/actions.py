@@ -75,6 +75,7 @@ def prepare(mount: Path, plan: Plan, now: datetime) -> tuple[Change, ...]:
         if path not in seen:
             raise RecoveryKitError(f"the plan does not say what {path} held when it was made")
         files = hives.files(locate(mount, path))
+        hives.require_in_place(mount / path, files)
         _, found = hives.recovered(files)
         edits.append(hive_change(path, files, found, hives.changed(found, changes, now), changes))
         if edits[-1].before != seen[path]:

@@ -7,15 +7,18 @@ from datetime import datetime
 from pathlib import Path
 
 from recoverykit import durable
+from recoverykit.errors import TargetRefusedError
 from recoverykit.formats import hive_edit, regf_log
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.hive_edit import Edited
 from recoverykit.formats.hive_files import HiveFiles
 from recoverykit.formats.hive_save import Step
 from recoverykit.formats.regf_log import Recovery
+from recoverykit.host import ntfs_metadata
 from recoverykit.model import RegistryChange
 
 LOGS = (".LOG", ".LOG1", ".LOG2")
+_COMPRESSED = 0x800  # FILE_ATTRIBUTE_COMPRESSED
 
 
 def files(path: Path) -> HiveFiles:
@@ -24,6 +27,21 @@ def files(path: Path) -> HiveFiles:
     beside = sorted(one for one in path.parent.iterdir() if one.name.casefold() in wanted)
     logs = {log.name: log.read_bytes() for log in beside if log.is_file() and not log.is_symlink()}
     return HiveFiles(path.name, path.read_bytes(), logs)
+
+
+def require_in_place(path: Path, found: HiveFiles) -> None:
+    """Raises TargetRefusedError where a write of one sector is not one on the disk.
+
+    Of a file that NTFS compresses, ntfs-3g writes 64 KiB anew for each; cut in between, what was
+    never touched is gone as well. OSError.
+    """
+    for name in (found.name, *found.logs):
+        attributes = ntfs_metadata.read(path.with_name(name)).attributes
+        if attributes is not None and int.from_bytes(attributes, "big") & _COMPRESSED:
+            raise TargetRefusedError(
+                f"{path.with_name(name)} is compressed by NTFS and cannot be changed safely",
+                hint="From a Windows recovery console: compact /u and the path of that file.",
+            )
 
 
 def load(path: Path) -> tuple[Hive, Recovery]:

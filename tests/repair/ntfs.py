@@ -75,11 +75,11 @@ def dress(mount: Path) -> None:
 
 
 @contextmanager
-def mounted(image: Path) -> Iterator[Mounted]:
+def mounted(image: Path, more: str = "") -> Iterator[Mounted]:
     """Mount an image by a process of our own, in the foreground, so that it can be killed."""
     folder = image.with_name(f"{image.name}.mnt")
     folder.mkdir(exist_ok=True)
-    options = "norecover,no_detach,streams_interface=none"
+    options = f"norecover,no_detach,streams_interface=none{more}"
     process = subprocess.Popen(["ntfs-3g", "-o", options, image, folder], stderr=subprocess.PIPE)
     try:
         _wait(folder, process)

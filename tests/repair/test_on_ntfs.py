@@ -18,6 +18,7 @@ import pytest
 
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import ntfs_metadata
+from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import Plan
 from recoverykit.repair import transaction, undo
 from tests.conftest import mounts, need
@@ -143,6 +144,25 @@ def test_a_volume_that_fills_up_meanwhile_is_rolled_back(image: Path, when: str)
             if seen.state != "undone":
                 undo.undo(volume.path)
         assert target.state(volume.path) == before
+
+
+@pytest.mark.parametrize("name", [target.SYSTEM, f"{target.SYSTEM}.LOG1"])
+def test_a_hive_that_ntfs_compresses_is_refused(image: Path, name: str) -> None:
+    """Killed while it writes one sector of such a file, ntfs-3g loses up to 64 KiB of it."""
+    with ntfs.mounted(image, ",compression") as volume:
+        path = volume.path / name
+        content = path.read_bytes()
+        path.unlink()
+        compressed = Metadata(attributes=b"\0\0\x08\x10")
+        ntfs_metadata.write(path.parent, compressed, times=False)  # new files inherit it
+        path.write_bytes(content)
+    with ntfs.mounted(image) as volume:
+        before = target.state(volume.path)
+        with pytest.raises(RecoveryKitError, match="compressed by NTFS") as caught:
+            apply(volume.path)
+        assert caught.value.exit_code == 5
+        assert target.state(volume.path) == before
+        assert not (volume.path / "RecoveryKit").exists()
 
 
 def fill_up(path: Path) -> None:
