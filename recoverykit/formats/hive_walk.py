@@ -179,7 +179,6 @@ class _Walk:
                         room -= length
                         label = names[raw] = raw.decode("latin-1")
                 else:
-                    room -= length
                     label = cells.text(start, length, compressed=False) if length else ""
                 if claimed == _INLINE_WHOLE:
                     values.append((label, kind, image[position + 12 : position + 16]))
