@@ -303,6 +303,11 @@ def _way_back(transaction: Journal, now: HiveFiles, intent: Intent) -> tuple[Ste
     if not intent.patch or not intact(transaction, intent):
         return None
     record = hive_files.unpack((transaction.folder / intent.image).read_bytes())
+    names = [patch.name.casefold() for patch in record]
+    hive = now.name.casefold()
+    whole = [patch.before and patch.after for patch in record if patch.name == now.name]
+    if not all(whole) or {*names} - {hive, *(hive + log.casefold() for log in hives.LOGS)}:
+        raise FormatError(f"record {intent.image}", 0, f"it is not one of {now.name} and its logs")
     return hive_save.back(now, record)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from recoverykit.errors import FormatError, NoCulpritError, TargetRefusedError
+from recoverykit.formats import hive_files
 from recoverykit.model import Plan, TransactionInfo
 from recoverykit.repair import hives, transaction, undo
 from recoverykit.repair import plan as planning
@@ -201,6 +202,39 @@ def test_what_can_be_restored_is(mount: Path, meanwhile: Callable[[Path], None])
     meanwhile(mount)
     undo.undo(mount)
     assert target.state(mount) == before
+
+
+@pytest.mark.parametrize("names", [[("SOFTWARE", b"x")], [(None, b"x")], [("SYSTEM", None)]])
+def test_a_record_of_other_files_is_refused(
+    mount: Path, names: list[tuple[str | None, bytes | None]]
+) -> None:
+    """Whoever could forge a journal could say what a record must hash to."""
+    apply(mount)
+    hive = (mount / target.SYSTEM).read_bytes()
+    now = hives.files(mount / target.SYSTEM)
+    ((name, content),) = names
+    forged = hive_files.patches(now, now.having(name or "..", content or hive), {})
+    if content is None:
+        forged = tuple(replace(one, before=None) for one in forged)
+    (image,) = mount.rglob("0000.before")
+    (journal,) = mount.rglob("journal.jsonl")
+    old = hashlib.sha256(image.read_bytes()).hexdigest()
+    image.write_bytes(hive_files.pack(forged))
+    _rewrite_journal(journal, old, hashlib.sha256(image.read_bytes()).hexdigest())
+    before = target.state(mount)
+    with pytest.raises(FormatError, match="not one of SYSTEM and its logs"):
+        undo.undo(mount)
+    assert target.state(mount) == before
+
+
+def _rewrite_journal(journal: Path, old: str, new: str) -> None:
+    chain, lines = "", []
+    for line in journal.read_text().replace(old, new).splitlines():
+        fields = json.loads(line)
+        del fields["chain"]
+        chain = _link(chain, _canonical(fields))
+        lines.append(_canonical({**fields, "chain": chain}))
+    journal.write_bytes(b"\n".join(lines) + b"\n")
 
 
 @pytest.mark.parametrize("log", [".LOG1", ".LOG2"])
