@@ -65,7 +65,9 @@ def edit(path: str) -> Counts:
     hive, found = hives.recovered(files)
     editor = Editor(found.data, datetime.now(UTC))
     editor.set_value(_tcpip(hive), "Start", REG_DWORD, FOUR)
-    _write(path, hive_save.save(files, found, editor.finish(2), numbers_only=editor.in_place))
+    patched = editor.patched(found.sequence + 1)
+    assert patched is not None
+    _write(path, hive_save.save(files, found, patched, numbers_only=editor.in_place))
     return {"start": 4}
 
 
@@ -78,7 +80,7 @@ def proven(path: str) -> Counts:
     assert value is not None
     was, now = RegistryData(REG_DWORD, value.data), RegistryData(REG_DWORD, FOUR)
     edited = hives.changed(found, [ValueChange(_tcpip(hive), "Start", was, now)], datetime.now(UTC))
-    saving = hive_save.save(files, found, edited.image, numbers_only=edited.numbers_only)
+    saving = hive_save.save(files, found, edited.content, numbers_only=edited.numbers_only)
     _write(path, saving)
     return {"start": 4}
 

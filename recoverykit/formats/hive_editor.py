@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -97,6 +97,10 @@ class Editor:
         if written is None:
             return None
         return overlaid(bytes(self._heap.image), {**written, **self._frame(sequence)})
+
+    def mentions(self, cells: Sequence[int]) -> dict[int, list[int]] | None:
+        """Where the offsets of these cells stand: see `hive_sharing.mentions`."""
+        return self._heap.mentions(cells)
 
     def _frame(self, sequence: int) -> dict[int, bytes]:
         """What is written beside the changes themselves: bytes by file offset."""

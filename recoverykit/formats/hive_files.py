@@ -81,6 +81,17 @@ class Patched:
             done = piece.offset + len(piece.after)
         return b"".join((*parts, view[done:]))
 
+    def at(self, offset: int, length: int) -> bytes:
+        """Some bytes of the image."""
+        found = bytearray(self.before[offset : offset + length])
+        for piece in self.pieces:
+            low = max(offset, piece.offset)
+            high = min(offset + length, piece.offset + len(piece.after))
+            if low < high:
+                part = piece.after[low - piece.offset : high - piece.offset]
+                found[low - offset : high - offset] = part
+        return bytes(found)
+
 
 @dataclass(frozen=True, slots=True)
 class State:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive_sharing import References, mentions, references
@@ -42,6 +42,7 @@ class Heap:
         "_cells",
         "_free",
         "_looked",
+        "_mentions",
         "_owned",
         "_patches",
         "_references",
@@ -61,6 +62,7 @@ class Heap:
         self._owned: set[int] = set()  # cells that were claimed, or made here
         self._references: References | None = None
         self._searches = 0
+        self._mentions: dict[int, list[int]] = {}  # what was found, while nothing is copied
         self._follow_bins()
 
     def _follow_bins(self) -> None:
@@ -316,7 +318,7 @@ class Heap:
         wanted = [cell for cell in claimed if cell not in self._owned]
         if wanted and self._references is None and self._searches < _SEARCHES:
             self._searches += 1
-            found = mentions(self.image, wanted, self.end)
+            found = self.mentions(wanted)
             wanted = [
                 cell
                 for cell in wanted
@@ -326,6 +328,17 @@ class Heap:
             if cell in self.survey().shared:
                 raise FormatError(what, BASE_BLOCK_SIZE + cell, "its cell has another owner too")
         self._owned.update(claimed)
+
+    def mentions(self, cells: Sequence[int]) -> dict[int, list[int]] | None:
+        """Where in the image the offsets of these cells stand: see `hive_sharing.mentions`."""
+        if isinstance(self.image, bytearray):
+            return mentions(self.image, cells, self.end)
+        missing = [cell for cell in cells if cell not in self._mentions]
+        found = mentions(self.image, missing, self.end) if missing else {}
+        if found is None:
+            return None
+        self._mentions.update(found)
+        return {cell: self._mentions[cell] for cell in cells}
 
     @property
     def surveyed(self) -> bool:

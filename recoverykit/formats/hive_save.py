@@ -37,6 +37,7 @@ from recoverykit.formats import regf_log
 from recoverykit.formats.hive_files import (
     FilePatch,
     HiveFiles,
+    Patched,
     Piece,
     difference,
     patches,
@@ -78,12 +79,18 @@ class Saving:
         return files
 
 
-def save(files: HiveFiles, found: Recovery, image: bytes, *, numbers_only: bool) -> Saving:
+def save(
+    files: HiveFiles, found: Recovery, image: bytes | Patched, *, numbers_only: bool
+) -> Saving:
     """Write `image`, a changed copy of `found.data` (what the files say), over the files.
 
-    `numbers_only` as `hive_edit.Edited` says. Raises FormatError where a damaged header makes it
-    impossible to write safely.
+    `image` and `numbers_only` as `hive_edit.Edited` has them. Raises FormatError where a damaged
+    header makes it impossible to write safely.
     """
+    if isinstance(image, Patched):
+        if numbers_only and image.before is files.hive and _sound(files.hive):
+            return Saving(files, _split(files.name, image.pieces))
+        image = image.whole()
     in_place = numbers_only and len(image) == len(files.hive) and _sound(files.hive)
     steps = _in_place(files, image) if in_place else _through_log(files, found, image)
     return Saving(files, steps)
