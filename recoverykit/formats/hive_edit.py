@@ -194,6 +194,9 @@ def _make(editor: Editor, change: RegistryChange) -> None:
             editor.set_value(change.key, change.name, change.after.type, change.after.data)
     elif change.after is None:
         editor.delete_key(change.key)
+    elif change.before is not None and change.before.class_name == change.after.class_name:
+        if change.after.security:
+            editor.set_security(change.key, change.after.security)
     else:
         after = change.after
         editor.create_key(change.key, class_name=after.class_name, security=after.security or None)

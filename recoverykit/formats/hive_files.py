@@ -212,6 +212,11 @@ def rewound(now: HiveFiles, record: Sequence[FilePatch], *, forward: bool) -> Hi
         standing = now.content(patch.name) or b""
         if not patch.pieces and len(standing) != wanted.size:
             return None
+        covered = max(
+            (p.offset + max(len(p.before), len(p.after)) for p in patch.pieces), default=0
+        )
+        if wanted.size > max(len(standing), covered):
+            return None
         content = bytearray(standing[: wanted.size])
         content.extend(bytes(wanted.size - len(content)))
         for piece in patch.pieces:

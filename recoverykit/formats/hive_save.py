@@ -12,24 +12,30 @@ state of a hive"):
 
     1. settle   a dirty hive gets the pages its logs hold; its header becomes clean last of all.
                 Until then the same logs make the same hive of every mixture
-    2. log      the pages of the new hive go to a log, which a clean hive does not look at
-    3. dirty    one sector: the header now asks for that log. From here on the hive is the new one,
+    2. grow     the file gets the bins that lie behind its end, which the old header does not count.
+                Where there is no room for them, nothing has happened yet
+    3. log      the pages of the new hive go to a log, which a clean hive does not look at
+    4. dirty    one sector: the header now asks for that log. From here on the hive is the new one,
                 for us and for Windows, wherever its pages stand
-    4. pages    are written over the old ones, the file grows where it must
-    5. clean    one sector: the header no longer needs the log
+    5. pages    are written over the old ones
+    6. clean    one sector: the header no longer needs the log
 
 Taking it back (`back`) goes the same way from the new hive to the recovered old one, then gives the
 log its old bytes, then the header, then the stale pages that the old logs cover. At every cut of
 either way the files, read with their logs, are the old hive or the new one, and `back` can be
 called again.
 
-The log has the format of the logs that stand there. Where there is none to go by it is the older
-one, which all Windows since 2000 apply (the kernels of Windows 10 still have the code for it).
+The log has the format of the logs that stand there: the newer one if one of them has it, since a
+Windows that knows it would look at that one first. Where there is none to go by it is the older
+one, which all Windows since 2000 apply (the kernels of Windows 10 still have the code for it). A
+`.LOG` beside `.LOG1` and `.LOG2` is a relic of the installation image and says nothing, but beside
+two empty ones it is a boot store's (msuhanov/regf, "Multiple transaction log files").
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from recoverykit.errors import FormatError
@@ -47,8 +53,8 @@ from recoverykit.formats.log_write import bitmap_log, entry_log, stamped
 from recoverykit.formats.regf import BASE_BLOCK_SIZE, LOG_NEW, PAGE, SECTOR, BaseBlock
 from recoverykit.formats.regf_log import Recovery
 
-_ORDER = (".LOG1", ".LOG2", ".LOG")  # which log is written to, of those that stand there
 _WRAP = 0xFFFF_FFFF
+_BOOT_STORE = 3  # minor version
 
 Writes = tuple[tuple[int, bytes], ...]
 
@@ -224,10 +230,15 @@ def _change(files: HiveFiles, sequence: int, image: bytes) -> Iterator[Step]:
     size = int.from_bytes(image[40:44], "little")
     pages = tuple(_pages_differing(files.hive, image[: BASE_BLOCK_SIZE + size]))
     log = _log_name(files)
-    if _newer_format(files):
+    if _newer_format(files, log):
         content = entry_log(head, number, size, pages)
     else:
         content = bitmap_log(head, following, size, pages)
+    # Remnants behind our entry must not continue it, whatever numbers a lost write left in them.
+    behind = len(files.content(log) or b"") - len(content)
+    content += bytes(min(max(behind, 0), SECTOR))
+    if len(image) > len(files.hive):
+        yield Step(files.name, ((len(files.hive), image[len(files.hive) :]),))
     yield Step(log, ((0, content),))
     yield Step(files.name, ((0, stamped(head, following, number)),))
     writes = tuple((BASE_BLOCK_SIZE + offset, data) for offset, data in pages)
@@ -263,22 +274,27 @@ def _bins_differing(hive: bytes, image: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _log_name(files: HiveFiles) -> str:
-    for ending in _ORDER:
-        for name in files.logs:
-            if name.upper().endswith(ending):
-                return name
+    """The log that Windows would look at."""
+    single = next((name for name in files.logs if name.upper().endswith(".LOG")), None)
+    pair = sorted(name for name in files.logs if name != single)
+    boot_store = int.from_bytes(files.hive[24:28], "little") <= _BOOT_STORE
+    if single and (not pair or (boot_store and not any(files.logs[n].strip(b"\0") for n in pair))):
+        return single
+    if pair and pair[0].endswith("1"):
+        return pair[0]
     # Windows makes its own when it next loads the hive; boot stores have one log, without number.
-    return files.name + (".LOG1" if int.from_bytes(files.hive[24:28], "little") > 3 else ".LOG")
+    return files.name + (".LOG" if boot_store and not pair else ".LOG1")
 
 
-def _newer_format(files: HiveFiles) -> bool:
-    for content in files.logs.values():
-        try:
+def _newer_format(files: HiveFiles, log: str) -> bool:
+    """Whether one of the logs that are used as `log` is has it."""
+    single = log.upper().endswith(".LOG")
+    for name, content in files.logs.items():
+        with suppress(FormatError):
             base = BaseBlock.parse(content)
-        except FormatError:
-            continue
-        if base.checksum_ok:
-            return base.file_type == LOG_NEW
+            used = base.checksum_ok and name.upper().endswith(".LOG") == single
+            if used and base.file_type == LOG_NEW:
+                return True
     return False
 
 

@@ -258,6 +258,24 @@ def walk_below(key: Key) -> list[Key]:
     return found
 
 
+def test_a_key_that_went_and_came_back_gets_its_own_descriptor_again() -> None:
+    """What undo makes of `[-K]` and `[K]` in one file, key by key after Windows has run."""
+    image = hive_bytes("dissect_SYSTEM.gz")
+    acpi = key_of(image, "ControlSet001\\Services\\ACPI")
+    old = hive_edit.key_state(acpi)
+    parent = hive_edit.key_state(key_of(image, "ControlSet001\\Services"))
+    other = next(
+        state.security
+        for key in walk(Hive(image))
+        if (state := hive_edit.key_state(key)).security not in (old.security, parent.security)
+    )
+    own = RegistryKey(old.class_name, other)
+    changed = apply(KeyChange(acpi.path, old, own), image=image, sequence=228)
+    assert hive_edit.key_state(key_of(changed, acpi.path)) == own
+    back = apply(*inverse([KeyChange(acpi.path, old, own)]), image=changed, sequence=229)
+    assert differences(Hive(image), Hive(back)) == []
+
+
 def test_the_net_of_changes_that_meet() -> None:
     one, two = RegistryData(4, ZERO), RegistryData(4, FOUR)
     again = ValueChange(ACME.upper(), "START", two, one)

@@ -70,6 +70,11 @@ def remnants() -> dict[str, bytes]:
     return {"SYSTEM.LOG1": stale, "SYSTEM.LOG2": builder.log(old, 3, [])}
 
 
+def relic() -> bytes:
+    """What the installation image left as SYSTEM.LOG."""
+    return log_write.bitmap_log(builder.build(OLD)[:512], 1, 4096, [])
+
+
 def dirty(old: Tree, now: Tree, new: Tree, *, bitmap: bool = False) -> Scene:
     base, changed = builder.build(old), builder.build(now)
     make = builder.dirty_with_bitmap_log if bitmap else builder.dirty_with_log
@@ -114,6 +119,12 @@ SCENES = {
     "empty logs": clean({"SYSTEM.LOG1": b"", "SYSTEM.LOG2": b""}),
     "remnants": clean(remnants()),
     "remnants, second log": clean({"SYSTEM.LOG2": remnants()["SYSTEM.LOG2"]}),
+    "remnants, a relic": clean({"SYSTEM.LOG": relic(), **remnants()}),
+    "remnants, both formats": clean({**remnants(), "SYSTEM.LOG1": relic()}),
+    "remnants, both formats, other order": clean({**remnants(), "SYSTEM.LOG2": relic()}),
+    "boot store, empty logs": clean(
+        {"SYSTEM.LOG": remnants()["SYSTEM.LOG1"], "SYSTEM.LOG1": b"", "SYSTEM.LOG2": b""}, minor=3
+    ),
     "grows": clean(remnants(), GROWN),
     "grows, no log": clean({}, GROWN),
     "shrinks": clean(remnants(), SMALL),
@@ -179,6 +190,36 @@ def test_the_save_is_the_image(scene: Scene) -> None:
     known = [BaseBlock.parse(log).primary_sequence for log in scene.files.logs.values() if log]
     assert base.primary_sequence > max([scene.found.sequence, *known])
     assert len(after.hive) >= len(scene.files.hive)  # a hive's file is not made shorter
+
+
+@pytest.mark.parametrize(
+    ("scene", "log"),
+    [
+        ("no log", "SYSTEM.LOG1"),
+        ("boot store, no log", "SYSTEM.LOG"),
+        ("boot store, empty logs", "SYSTEM.LOG"),
+        ("remnants, a relic", "SYSTEM.LOG1"),
+        ("remnants, second log", "SYSTEM.LOG1"),
+        ("dirty, grew", "SYSTEM.LOG1"),
+    ],
+)
+def test_the_log_that_windows_looks_at(scene: str, log: str) -> None:
+    logs = {step.file for step in save(SCENES[scene]).steps if ".LOG" in step.file}
+    assert logs == {log}
+
+
+def test_a_lost_write_in_an_old_log_does_not_continue_ours() -> None:
+    """An entry never reached the disk, the one behind it did, and has the number after ours."""
+    scene = clean({"SYSTEM.LOG1": builder.log(builder.build(OLD), 1, [])})
+    step = next(step for step in save(scene).steps if step.file == "SYSTEM.LOG1")
+    _, size, _, number = struct.unpack_from("<4s3I", step.writes[0][1], 512)
+    behind = builder.log_entry(number + 1, scene.image, builder.build(SMALL))
+    log = scene.files.logs["SYSTEM.LOG1"][: 512 + size] + behind + bytes(65536)
+    scene = Scene(scene.files.having("SYSTEM.LOG1", log), scene.image)
+    assert save(scene).steps[1].writes[0][1][:512] == step.writes[0][1][:512]  # the same number
+    either = [content(Hive(bytes(data))) for data in (scene.found.data, scene.image)]
+    for state in cuts(scene.files, save(scene).steps):
+        assert content(Hive(bytes(read(state).data))) in either
 
 
 @EACH
@@ -252,7 +293,8 @@ def test_what_somebody_else_wrote_is_not_taken_back(scene: Scene) -> None:
     assert (
         hive_save.back(saving.after.having("SYSTEM", bytes(hive)), hive_save.record(saving)) is None
     )
-    for name in sorted(saving.after.logs)[1:]:  # the other log
+    written = {step.file for step in saving.steps}
+    for name in saving.after.logs.keys() - written:
         foreign = saving.after.having(name, saving.after.logs[name] + b"\1" * 512)
         assert hive_save.back(foreign, hive_save.record(saving)) is None
 
@@ -268,7 +310,7 @@ def test_python_registry_recovers_the_new_hive_from_our_log(name: str) -> None:
         asks = step.file == "SYSTEM" and not BaseBlock.parse(state.hive).clean
         if asks and state.logs != scene.files.logs:
             break
-    log = next(log for file, log in state.logs.items() if log != scene.files.logs[file])
+    log = next(log for file, log in state.logs.items() if log != scene.files.logs.get(file))
     buffer = io.BytesIO(state.hive)
     theirs = RegistryLog(buffer, io.BytesIO(log))
     assert theirs.is_eligible_log()
