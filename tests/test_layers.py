@@ -66,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
         "recoverykit.model",
         "recoverykit.installs",
     },
-    "recoverykit.repair.registry_draft": _PURE,
+    "recoverykit.repair.registry_draft": {"recoverykit.repair.record", *_PURE},
     "recoverykit.repair.registry_risk": _PURE,
     "recoverykit.repair.registry_plan": {
         "recoverykit.repair.plan",
