@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recoverykit.formats import hive_opened
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.hive_create import create
 from recoverykit.formats.hive_editor import Editor
@@ -76,21 +75,10 @@ SETTINGS = settings(
 )
 
 
-@pytest.mark.parametrize(
-    ("minor", "examples", "held"),
-    [(3, 16, None), (4, 6, None), (5, 30, None), (6, 6, None), (5, 8, 2)],
-)
+@pytest.mark.parametrize(("minor", "examples"), [(3, 30), (4, 10), (5, 50), (6, 10)])
 def test_edits_do_what_the_model_does(
-    minor: int,
-    examples: int,
-    held: int | None,
-    tmp_path: Path,
-    servers: dict[str, Server],
-    monkeypatch: pytest.MonkeyPatch,
+    minor: int, examples: int, tmp_path: Path, servers: dict[str, Server]
 ) -> None:
-    """`held`: how many elements of lists are kept in memory, if not as many as usual."""
-    if held is not None:
-        monkeypatch.setattr(hive_opened, "MOST", held)
     counted: Counter[str] = Counter()
 
     @settings(SETTINGS, max_examples=examples)
@@ -108,7 +96,7 @@ def test_edits_do_what_the_model_does(
 
 @pytest.mark.parametrize("name", ["yarp/BigDataHive", "bcd_win2go", "yarp/System_Delta"])
 def test_edits_of_small_real_hives(name: str, tmp_path: Path, servers: dict[str, Server]) -> None:
-    @settings(SETTINGS, max_examples=5)
+    @settings(SETTINGS, max_examples=8)
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
         image = edited(data, hive_bytes(name), 40, Counter())
