@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,6 +119,23 @@ def test_anything_else_is_not_in_place(change: Callable[[Editor], None]) -> None
     editor = Editor(BUILT, NEW)
     change(editor)
     assert not editor.in_place
+
+
+def test_the_sectors_of_what_was_exchanged_are_the_whole_change() -> None:
+    editor = Editor(BUILT, NEW)
+    for change in (
+        lambda e: e.create_key("Select"),
+        lambda e: e.set_value("select", "CURRENT", 4, b"\7\0\0\0"),
+        lambda e: e.set_value("select", "Current", 4, b"\6\0\0\0"),
+        lambda e: e.set_value("big", "big", 3, b"c" * 40_000),
+        lambda e: e.set_value("Services\\disk", "Start", 4, b"\4\0\0\0"),
+    ):
+        change(editor)
+        patched = editor.patched(7)
+        assert patched is not None
+        assert patched.whole() == editor.finish(7)
+    editor.set_value("big", "new", 4, b"1234")
+    assert editor.patched(7) is None
 
 
 def test_finish_writes_the_time_into_header_and_first_bin() -> None:
@@ -268,6 +286,109 @@ def test_names_in_any_case_and_order() -> None:
     found = [key.name for key in Hive(image).root.subkeys()]
     expected = ["Alpha", "alpha2", "beta", "z", "zeta", "_under", "ÄRGER", "А", "ключ", "\ud801"]
     assert found == expected
+
+
+# --- many changes of one key ----------------------------------------------------------------
+
+MANY = 4000
+LONGEST = 6.0  # CPU seconds; a search through the list for each change took 30
+
+
+def in_time(change: Callable[[Editor], None], image: bytes) -> bytes:
+    began = time.process_time()
+    editor = Editor(image, NEW)
+    change(editor)
+    result = editor.finish(7)
+    assert time.process_time() - began < LONGEST
+    assert problems(result) == []
+    return result
+
+
+def test_many_values_come_and_change_and_go() -> None:
+    names = [f"Value {number * 1237 % MANY}" for number in range(MANY)]
+    image = create("x", when=OLD)
+
+    def make(editor: Editor) -> None:
+        for number, name in enumerate(names):
+            editor.set_value("", name, 3, struct.pack("<Q", number))
+
+    def alter(editor: Editor) -> None:
+        for number, name in enumerate(names):
+            editor.set_value("", name.upper(), 3, struct.pack("<Q", number + 1) * (number % 3))
+
+    def drop(editor: Editor) -> None:
+        for name in names[::-2]:
+            editor.delete_value("", name)
+
+    made = in_time(make, image)
+    assert [value[0] for value in facts(made)[""][3]] == names
+    dropped = in_time(drop, in_time(alter, made))
+    assert [value[0] for value in facts(dropped)[""][3]] == names[::2]
+
+
+@pytest.mark.parametrize("minor", [3, 5])
+def test_many_keys_come_and_are_renamed_and_go(minor: int) -> None:
+    paths = [f"many\\k{number * 1237 % MANY:04}" for number in range(MANY)]
+
+    def make(editor: Editor) -> None:
+        for number, path in enumerate(paths):
+            editor.create_key(path, security=USERS if number % 3 else None)
+            editor.set_value(path, "v", 3, b"x" * 20)
+
+    def rename(editor: Editor) -> None:
+        for path in paths:
+            editor.rename_key(path, "r" + path.rpartition("\\")[2])
+
+    def drop(editor: Editor) -> None:
+        for path in paths[: MANY // 2]:
+            editor.delete_key(path.replace("k", "rk"))
+
+    made = in_time(make, create("x", when=OLD, minor=minor))
+    assert facts(made).keys() == {"", "many", *paths}
+    left = in_time(drop, in_time(rename, made))
+    kept = {path.replace("k", "rk") for path in paths[MANY // 2 :]}
+    assert facts(left).keys() == {"", "many", *kept}
+
+
+def test_many_descriptors() -> None:
+    texts = [USERS + struct.pack("<Q", number) for number in range(MANY // 2)]
+
+    def make(editor: Editor) -> None:
+        for number, text in enumerate(texts):
+            editor.create_key(f"{number % 7}\\{number}", security=text)
+            editor.create_key(f"again\\{number}", security=text)
+
+    def drop(editor: Editor) -> None:
+        for number in range(0, len(texts), 2):
+            editor.delete_key(f"again\\{number}")
+            editor.set_security(f"{number % 7}\\{number}", texts[1])
+
+    image = in_time(make, create("x", when=OLD))
+    assert {text: number for text, number in descriptors(image).items() if number == 2} == (
+        dict.fromkeys(texts, 2)
+    )
+    left = descriptors(in_time(drop, image))
+    assert left == {DEFAULT_SECURITY: 9, texts[1]: 2 + len(texts) // 2} | dict.fromkeys(
+        texts[3::2], 2
+    )
+
+
+def test_changes_that_go_back_and_forth_between_keys() -> None:
+    def change(editor: Editor) -> None:
+        for number in range(MANY // 4):
+            for path in ("Select", "services", "big"):
+                editor.set_value(path, f"v{number}", 4, b"1234")
+                editor.create_key(f"{path}\\new {number}")
+        editor.rename_key("services", "drivers")
+        for number in range(MANY // 4):
+            editor.delete_value("DRIVERS", f"V{number}")
+            editor.delete_key(f"Drivers\\new {number}")
+        editor.delete_key("big")
+
+    image = edited(change)
+    assert {path.partition("\\")[0] for path in facts(image)} == {"", "Select", "drivers"}
+    assert facts(image)["drivers"][3] == ()
+    assert len(facts(image)["Select"][3]) == 2 + MANY // 4
 
 
 # --- keys -----------------------------------------------------------------------------------
