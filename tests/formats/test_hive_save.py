@@ -14,7 +14,7 @@ from Registry.RegistryLog import RegistryLog
 from recoverykit.errors import FormatError
 from recoverykit.formats import hive_files, hive_save, log_write, regf_log
 from recoverykit.formats.hive import Hive
-from recoverykit.formats.hive_files import FilePatch, HiveFiles
+from recoverykit.formats.hive_files import FilePatch, HiveFiles, Patched
 from recoverykit.formats.hive_save import Saving, Step
 from recoverykit.formats.log_entry import Log, entries
 from recoverykit.formats.regf import BaseBlock
@@ -236,6 +236,31 @@ def test_every_cut_leaves_the_old_hive_or_the_new_one(scene: Scene) -> None:
         seen.append(now == old)
     assert True in seen
     assert not all(seen) or scene.numbers_only
+
+
+@EACH
+def test_sectors_are_saved_as_the_whole_image_is(scene: Scene) -> None:
+    found = scene.found
+    data = bytes(found.data)
+    if len(data) != len(scene.image):
+        with_image = Patched(scene.image, ())
+    else:
+        with_image = Patched(data, hive_files.difference(data, scene.image))
+    saving = hive_save.save(scene.files, found, with_image, numbers_only=scene.numbers_only)
+    assert saving == save(scene)
+
+
+def test_sectors_of_a_clean_hive_are_written_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = SCENES["numbers"]
+    expected = save(scene).steps
+    hive = scene.files.hive
+    patched = Patched(hive, hive_files.difference(hive, scene.image))
+    with monkeypatch.context() as patch:  # neither made whole nor compared
+        patch.setattr(Patched, "whole", None)
+        patch.setattr(hive_save, "difference", None)
+        steps = hive_save.save(scene.files, scene.found, patched, numbers_only=True).steps
+    assert steps == expected
+    assert [write[0] >= 4096 for step in steps for write in step.writes] == [True, False]
 
 
 def blurred(
