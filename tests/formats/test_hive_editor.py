@@ -123,13 +123,14 @@ def test_anything_else_is_not_in_place(change: Callable[[Editor], None]) -> None
 
 def test_the_sectors_of_what_was_exchanged_are_the_whole_change() -> None:
     editor = Editor(BUILT, NEW)
-    for change in (
+    changes: tuple[Callable[[Editor], None], ...] = (
         lambda e: e.create_key("Select"),
         lambda e: e.set_value("select", "CURRENT", 4, b"\7\0\0\0"),
         lambda e: e.set_value("select", "Current", 4, b"\6\0\0\0"),
         lambda e: e.set_value("big", "big", 3, b"c" * 40_000),
         lambda e: e.set_value("Services\\disk", "Start", 4, b"\4\0\0\0"),
-    ):
+    )
+    for change in changes:
         change(editor)
         patched = editor.patched(7)
         assert patched is not None
