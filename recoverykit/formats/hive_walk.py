@@ -176,7 +176,6 @@ class _Walk:
                     try:  # names of values repeat, so each is decoded once
                         label = names[raw]
                     except KeyError:
-                        room -= length
                         label = names[raw] = raw.decode("latin-1")
                 else:
                     label = cells.text(start, length, compressed=False) if length else ""
