@@ -23,7 +23,7 @@ from pathlib import Path
 from recoverykit.errors import FormatError, TargetRefusedError
 from recoverykit.formats import hive
 from recoverykit.formats.hive import Hive
-from recoverykit.formats.regf_log import Recovery
+from recoverykit.formats.regf_log import LOGS, Recovery
 from recoverykit.model import Gap, Source, Volume, WindowsInstall
 
 NO_CONTROL_SET = 0  # the SYSTEM hive cannot be read
@@ -32,7 +32,6 @@ WINDOWS_11 = 22000  # the first build; its ProductName still says Windows 10
 _CONFIG = "System32/config"
 _MACHINES = {"amd64": "x64", "x86": "x86", "arm64": "arm64", "ia64": "ia64"}
 _MAX_HIVE = 2 << 30  # NTFS hives are limited to less; a sparse file is not
-_LOGS = (".LOG1", ".LOG2", ".LOG")
 _VERSION_KEY = "Microsoft\\Windows NT\\CurrentVersion"
 _ENVIRONMENT = "Control\\Session Manager\\Environment"
 
@@ -172,7 +171,7 @@ def read_hive(where: WindowsInstall | Path, relative: str) -> tuple[Hive, Recove
     mount = where.mount if isinstance(where, WindowsInstall) else where
     primary = _load(on_disk(mount, relative))
     logs = []
-    for suffix in _LOGS:
+    for suffix in LOGS:
         found = locate(mount, relative + suffix)
         if found is not None:
             logs.append((found.rsplit("/", 1)[-1], _load(mount / found)))

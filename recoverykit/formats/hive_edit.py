@@ -107,11 +107,6 @@ def label(change: RegistryChange) -> str:
     return f"key {change.key}"
 
 
-def state(hive: Hive, change: RegistryChange) -> State:
-    """What stands where a change would be made."""
-    return States(hive).of(change)
-
-
 def _is_number(change: RegistryChange) -> bool:
     return (
         isinstance(change, ValueChange)

@@ -37,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from recoverykit.errors import FormatError
 from recoverykit.formats import regf_log
@@ -49,8 +50,8 @@ from recoverykit.formats.hive_files import (
     patches,
     rewound,
 )
-from recoverykit.formats.log_write import bitmap_log, entry_log, stamped
-from recoverykit.formats.regf import BASE_BLOCK_SIZE, LOG_NEW, PAGE, SECTOR, BaseBlock
+from recoverykit.formats.log_write import bitmap_log, entry_log
+from recoverykit.formats.regf import BASE_BLOCK_SIZE, LOG_NEW, PAGE, SECTOR, BaseBlock, stamped
 from recoverykit.formats.regf_log import Recovery
 
 _WRAP = 0xFFFF_FFFF
@@ -69,14 +70,14 @@ class Step:
     remove: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is kept of it
 class Saving:
     """How a hive is saved."""
 
     before: HiveFiles
     steps: tuple[Step, ...]
 
-    @property
+    @cached_property
     def after(self) -> HiveFiles:
         """The files when all steps are done."""
         files = self.before

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 
 from recoverykit.formats.marvin32 import marvin32
-from recoverykit.formats.regf import LOG_NEW, LOG_OLD, PAGE, PRIMARY, SECTOR, checksum
+from recoverykit.formats.regf import LOG_NEW, LOG_OLD, PAGE, SECTOR, stamped
 
 _HEAD = struct.Struct("<4sIIIII")  # HvLE, size, flags, sequence, bins size, pages
 _HASHES = 16
@@ -50,24 +50,6 @@ def bitmap_log(head: bytes, sequence: int, bins_size: int, pages: Pages) -> byte
     vector += bytes(_up(len(vector), sector) - len(vector))
     base = stamped(head, sequence, sequence, file_type=LOG_OLD, bins_size=bins_size)
     return base.ljust(sector, b"\0") + vector + b"".join(data for _, data in pages)
-
-
-def stamped(
-    head: bytes,
-    primary: int,
-    secondary: int,
-    *,
-    file_type: int = PRIMARY,
-    bins_size: int | None = None,
-) -> bytes:
-    """The first sector of a hive or a log, from that of another, with a valid checksum."""
-    sector = bytearray(head[:SECTOR])
-    struct.pack_into("<II", sector, 4, primary, secondary)
-    struct.pack_into("<I", sector, 28, file_type)
-    if bins_size is not None:
-        struct.pack_into("<I", sector, 40, bins_size)
-    struct.pack_into("<I", sector, SECTOR - 4, checksum(sector))
-    return bytes(sector)
 
 
 def _sector(head: bytes) -> int:

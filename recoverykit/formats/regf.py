@@ -115,9 +115,24 @@ def bin_size(image: Buffer, position: int, end: int) -> int:
     return size if sound else 0
 
 
+def stamped(
+    head: Buffer,
+    primary: int,
+    secondary: int,
+    *,
+    file_type: int = PRIMARY,
+    bins_size: int | None = None,
+) -> bytes:
+    """The first sector of a hive or a log, from that of another, with a valid checksum."""
+    sector = bytearray(head[:SECTOR])
+    struct.pack_into("<II", sector, 4, primary, secondary)
+    struct.pack_into("<I", sector, 28, file_type)
+    if bins_size is not None:
+        struct.pack_into("<I", sector, 40, bins_size)
+    struct.pack_into("<I", sector, _CHECKSUMMED, checksum(sector))
+    return bytes(sector)
+
+
 def seal(head: bytearray, sequence: int, bins_size: int) -> None:
     """Make `head` (at least 512 bytes) the header of a clean primary file, checksum included."""
-    struct.pack_into("<II", head, 4, sequence, sequence)
-    struct.pack_into("<I", head, 28, PRIMARY)
-    struct.pack_into("<I", head, 40, bins_size)
-    struct.pack_into("<I", head, _CHECKSUMMED, checksum(head))
+    head[:SECTOR] = stamped(head, sequence, sequence, bins_size=bins_size)

@@ -43,6 +43,7 @@ from recoverykit.formats.regf import (
 
 _HALF = 0x8000_0000  # sequence numbers wrap: a difference of half the range or more is negative
 _PAIR = (".LOG1", ".LOG2")
+LOGS = (".LOG", *_PAIR)  # what the names of a hive's logs end with
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ class HiveWrite:
 
     whole: bytes = field(repr=False)  # what the files say before
     saving: Saving = field(repr=False)
-    after: HiveFiles = field(repr=False)
     record: tuple[FilePatch, ...] = field(repr=False)
     changes: tuple[RegistryChange, ...]
 
@@ -92,9 +91,9 @@ def hive_change(
     changes: Sequence[RegistryChange],
 ) -> Change:
     """The change that brings an edited hive to the disk. Raises FormatError."""
-    saving = hive_save.save(files, found, edited.image, numbers_only=edited.numbers_only)
+    saving = hive_save.save(files, found, edited.content, numbers_only=edited.numbers_only)
     kept = hive_save.record(saving)
-    write = HiveWrite(bytes(found.data), saving, saving.after, kept, tuple(changes))
+    write = HiveWrite(bytes(found.data), saving, kept, tuple(changes))
     return Change(path, sha256(files.hive), write)
 
 
@@ -122,7 +121,7 @@ def rewrite(journal: Journal, event: str, change: Change, write: HiveWrite) -> N
     target = locate(journal.mount, change.target)
     record = hive_files.pack(write.record)
     intent = replace(
-        _intent(journal, change, sha256(write.after.hive)),
+        _intent(journal, change, sha256(write.saving.after.hive)),
         changes=write.changes if event == "intent" else (),  # an undo may be cut many times
         patch=sha256(record),
         logs=_logs(target.parent, write),
@@ -143,7 +142,9 @@ def _logs(folder: Path, write: HiveWrite) -> tuple[tuple[str, Metadata], ...]:
     """What is to be given back to the logs that are written to."""
     written = [patch.name for patch in write.record if patch.pieces and patch.before]
     return tuple(
-        (name, ntfs_metadata.read(folder / name)) for name in written if name != write.after.name
+        (name, ntfs_metadata.read(folder / name))
+        for name in written
+        if name != write.saving.before.name
     )
 
 

@@ -8,16 +8,15 @@ from pathlib import Path
 
 from recoverykit import durable
 from recoverykit.errors import TargetRefusedError
-from recoverykit.formats import hive_edit, regf_log
+from recoverykit.formats import hive, hive_edit
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.hive_edit import Edited
 from recoverykit.formats.hive_files import HiveFiles
 from recoverykit.formats.hive_save import Step
-from recoverykit.formats.regf_log import Recovery
+from recoverykit.formats.regf_log import LOGS, Recovery
 from recoverykit.host import ntfs_metadata
 from recoverykit.model import RegistryChange
 
-LOGS = (".LOG", ".LOG1", ".LOG2")
 _COMPRESSED = 0x800  # FILE_ATTRIBUTE_COMPRESSED
 
 
@@ -51,8 +50,7 @@ def load(path: Path) -> tuple[Hive, Recovery]:
 
 def recovered(found: HiveFiles) -> tuple[Hive, Recovery]:
     """The same where the bytes were read already."""
-    recovery = regf_log.recover(found.hive, sorted(found.logs.items()))
-    return Hive(recovery.data), recovery
+    return hive.read(found.hive, sorted(found.logs.items()))
 
 
 def changed(recovery: Recovery, changes: Sequence[RegistryChange], when: datetime) -> Edited:

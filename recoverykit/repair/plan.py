@@ -23,6 +23,7 @@ from typing import Any
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive import REG_DWORD, Hive, Key
 from recoverykit.formats.regf import PAGE, SECTOR, BaseBlock
+from recoverykit.formats.regf_log import LOGS
 from recoverykit.model import (
     Action,
     EditHive,
@@ -42,7 +43,6 @@ from recoverykit.model import (
 from recoverykit.repair import guard, record
 
 DISABLED = RegistryData(REG_DWORD, (4).to_bytes(4, "little"))
-LOGS = (".LOG", ".LOG1", ".LOG2")
 MARGIN = 8 << 20  # the journal, folders, and what NTFS itself needs
 _CRITICAL = 3
 _PAGES = 6  # that one change may touch: key, parent, lists, value, data, descriptor
@@ -128,7 +128,10 @@ def _plan(
     values: Sequence[ValueChange],
 ) -> Plan:
     hive = file_state(install.mount, install.system_hive)
-    states = [hive, *(file_state(install.mount, path) for path in logs(install))]
+    states = [
+        hive,
+        *(file_state(install.mount, path) for path in logs(install.mount, install.system_hive)),
+    ]
     actions: list[Action] = [EditHive(install.system_hive, tuple(values))]
     reason = _reason(suspect, services)
     path = services[0].path
@@ -201,10 +204,10 @@ def can_be_put_back(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= own_names
 
 
-def logs(install: WindowsInstall) -> list[str]:
-    """Where the SYSTEM hive's logs lie, in their spelling on disk, present or not."""
-    folder, _, name = install.system_hive.rpartition("/")
-    present = {path.name.casefold(): path.name for path in (install.mount / folder).iterdir()}
+def logs(mount: Path, hive: str) -> list[str]:
+    """Where a hive's logs lie, in their spelling on disk, present or not."""
+    folder, _, name = hive.rpartition("/")
+    present = {path.name.casefold(): path.name for path in (mount / folder).iterdir()}
     wanted = [name + suffix for suffix in LOGS]
     return [f"{folder}/{present.get(one.casefold(), one)}" for one in wanted]
 

@@ -7,7 +7,6 @@ can show them and `undo` can take them back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from recoverykit.errors import NoCulpritError, UsageError
 from recoverykit.formats.hive import Hive
@@ -109,7 +108,8 @@ def make(
         if not changes:
             continue
         state = planning.file_state(install.mount, hive)
-        beside = [planning.file_state(install.mount, log) for log in _logs(install.mount, hive)]
+        logs = planning.logs(install.mount, hive)
+        beside = [planning.file_state(install.mount, log) for log in logs]
         actions.append(EditHive(hive, changes))
         states += [state, *beside]
         space += planning.room(install.mount, state, beside, changes)
@@ -125,14 +125,6 @@ def make(
         space_needed=space,
         title=title,
     )
-
-
-def _logs(mount: Path, hive: str) -> list[str]:
-    """Where a hive's logs lie, in their spelling on disk, present or not."""
-    folder, _, name = hive.rpartition("/")
-    present = {path.name.casefold(): path.name for path in (mount / folder).iterdir()}
-    wanted = [name + suffix for suffix in planning.LOGS]
-    return [f"{folder}/{present.get(one.casefold(), one)}" for one in wanted]
 
 
 def described(changes: Sequence[RegistryChange]) -> Iterator[str]:

@@ -18,7 +18,7 @@ and second names of a moved file are removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,9 +33,10 @@ from recoverykit.errors import (
     TargetRefusedError,
 )
 from recoverykit.formats import hive_edit, hive_files, hive_save
-from recoverykit.formats.hive import Hive
 from recoverykit.formats.hive_files import HiveFiles
 from recoverykit.formats.hive_save import Step
+from recoverykit.formats.hive_states import States
+from recoverykit.formats.regf_log import LOGS
 from recoverykit.host import lock, ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
 from recoverykit.model import RegistryChange, RegistryData, RegistryKey, TransactionInfo
@@ -163,9 +164,10 @@ def _value_conflicts(transaction: Journal, intent: Intent, now: HiveFiles) -> It
         now = hive_save.applied(now, step)
     try:
         loaded, recovery = hives.recovered(now)
-        found = list(_foreign(loaded, intent))
+        states, net = States(loaded), hive_edit.net(intent.changes)
+        found = list(_foreign(states, net))
         yield from found
-        ours = _ours(loaded, intent)
+        ours = _ours(states, net)
         if ours and not found:
             hives.changed(recovery, ours, datetime.now(UTC))
     except FormatError as exc:
@@ -174,21 +176,21 @@ def _value_conflicts(transaction: Journal, intent: Intent, now: HiveFiles) -> It
         yield f"{intent.target} was changed since the repair"
 
 
-def _foreign(loaded: Hive, intent: Intent) -> Iterator[str]:
+def _foreign(states: States, net: Sequence[RegistryChange]) -> Iterator[str]:
     """What is neither as before the repair nor as it left it."""
-    for change in hive_edit.net(intent.changes):
-        now = hive_edit.state(loaded, change)
+    for change in net:
+        now = states.of(change)
         if not any(hive_edit.agrees(now, ours) for ours in (change.before, change.after)):
             said = "is gone" if now is None else f"is {_text(now)} now"
             yield f"{hive_edit.label(change)} {said} (the repair had left {_text(change.after)})"
 
 
-def _ours(loaded: Hive, intent: Intent) -> tuple[RegistryChange, ...]:
+def _ours(states: States, net: Sequence[RegistryChange]) -> tuple[RegistryChange, ...]:
     """What takes back each change that still stands."""
     return tuple(
         change
-        for change in hive_edit.inverse(hive_edit.net(intent.changes))
-        if hive_edit.agrees(hive_edit.state(loaded, change), change.before)
+        for change in hive_edit.inverse(net)
+        if hive_edit.agrees(states.of(change), change.before)
     )
 
 
@@ -249,7 +251,6 @@ def _put_back(transaction: Journal, intent: Intent, target: Path) -> None:
     steps = _way_back(transaction, now, intent)
     if steps is not None or sha256(now.hive) == intent.before:
         hives.write(target.parent, steps or (), intent.metadata.security)
-        _finish(target, intent.metadata)
         dress_hive(target, intent, times=True)
         return
     newest = _newest(transaction, intent)
@@ -264,7 +265,7 @@ def _undo_values(transaction: Journal, intent: Intent, target: Path) -> None:
     """Windows, or another repair, has written the hive since: take back our changes only."""
     now = hives.files(target)
     loaded, found = hives.recovered(now)
-    ours = _ours(loaded, intent)
+    ours = _ours(States(loaded), hive_edit.net(intent.changes))
     if not ours:
         return
     edited = hives.changed(found, ours, datetime.now(UTC))
@@ -273,9 +274,9 @@ def _undo_values(transaction: Journal, intent: Intent, target: Path) -> None:
         rewrite(transaction, "undo-intent", change, change.hive)
 
 
-def _finish(target: Path, wanted: Metadata, *, times: bool = True) -> None:
-    """What a rename does not bring along, what writing changed, or a cut kept from being set."""
-    dress(target, wanted, times=times)
+def _finish(target: Path, wanted: Metadata) -> None:
+    """What a rename does not bring along, or a cut kept from being set."""
+    dress(target, wanted, times=True)
     now = ntfs_metadata.read(target)
     if wanted.short_name is not None and now.short_name != wanted.short_name:
         with suppress(FileExistsError):  # taken since, by a file that is not ours to rename
@@ -306,7 +307,7 @@ def _way_back(transaction: Journal, now: HiveFiles, intent: Intent) -> tuple[Ste
     names = [patch.name.casefold() for patch in record]
     hive = now.name.casefold()
     whole = [patch.before and patch.after for patch in record if patch.name == now.name]
-    if not all(whole) or {*names} - {hive, *(hive + log.casefold() for log in hives.LOGS)}:
+    if not all(whole) or {*names} - {hive, *(hive + log.casefold() for log in LOGS)}:
         raise FormatError(f"record {intent.image}", 0, f"it is not one of {now.name} and its logs")
     return hive_save.back(now, record)
 

@@ -66,7 +66,7 @@ def _moved(mount: Path, intent: Intent) -> Iterator[str]:
 def _rewritten(mount: Path, target: str, write: HiveWrite, intent: Intent) -> Iterator[str]:
     path = mount / target
     now = hives.files(path)
-    if now != write.after:
+    if now != write.saving.after:
         yield f"{target} or its logs do not hold what was written"
         return
     for file, kept in ((path, intent.metadata), *_logs(path, intent)):

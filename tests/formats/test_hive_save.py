@@ -12,7 +12,7 @@ import pytest
 from Registry.RegistryLog import RegistryLog
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import hive_files, hive_save, log_write, regf_log
+from recoverykit.formats import hive_files, hive_save, log_write, regf, regf_log
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.hive_files import FilePatch, HiveFiles, Patched
 from recoverykit.formats.hive_save import Saving, Step
@@ -109,7 +109,7 @@ def numbers(scene: Scene) -> Scene:
     start = value.value("Start")
     assert start is not None
     struct.pack_into("<I", image, start.data_offset, 7)
-    image[:512] = log_write.stamped(bytes(image), 77, 77)
+    image[:512] = regf.stamped(bytes(image), 77, 77)
     return Scene(scene.files, bytes(image), numbers_only=True)
 
 
