@@ -17,7 +17,7 @@ _PURE = {"recoverykit.formats", "recoverykit.errors", "recoverykit.model"}
 ALLOWED: dict[str, set[str]] = {
     "signing": {"signing"},
     "recoverykit.errors": set(),
-    "recoverykit.model": {"recoverykit.errors"},
+    "recoverykit.model": {"recoverykit.model", "recoverykit.errors"},
     "recoverykit.formats": {"recoverykit.formats", "recoverykit.errors", "recoverykit.model"},
     "recoverykit.host": {
         "recoverykit.host",

@@ -1,0 +1,198 @@
+"""Every value that flows through recoverykit. Frozen, without behaviour.
+
+Paths inside a Windows volume are strings with forward slashes, relative to the volume's root,
+in the spelling found on disk ("Windows/System32/drivers/acme.sys"). Times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from recoverykit.model.changes import (
+    Action,
+    EditHive,
+    FileState,
+    KeyChange,
+    Outcome,
+    Plan,
+    QuarantineFile,
+    Refusal,
+    RegistryChange,
+    RegistryData,
+    RegistryKey,
+    TransactionInfo,
+    ValueChange,
+)
+from recoverykit.model.machine import (
+    BootFault,
+    BootLoader,
+    BootProblem,
+    BootStore,
+    ContentFile,
+    DeviceUse,
+    DriverFile,
+    DriverPackage,
+    FilterUse,
+    HiveHealth,
+    HiveState,
+    MinifilterInstance,
+    Service,
+    Setting,
+    SettingName,
+    StartType,
+    Vouching,
+)
+from recoverykit.model.past import (
+    BootEvent,
+    BootEventKind,
+    BootLogBlock,
+    BootLogLine,
+    BootStatus,
+    Crash,
+    CrashDump,
+    DiskTrouble,
+    DriverFailed,
+    DriverInstall,
+    DriverRefused,
+    HardwareError,
+    Module,
+    PendingRename,
+    PendingServicing,
+    RenameFailed,
+    ServiceChanged,
+    ServiceInstalled,
+    StackHit,
+    StartupRepair,
+    UpdateEvent,
+    WerReport,
+)
+from recoverykit.model.places import (
+    Disk,
+    FileSystem,
+    Gap,
+    LogPolicy,
+    NtfsState,
+    Source,
+    Survey,
+    Volume,
+    WindowsInstall,
+)
+from recoverykit.model.reports import (
+    CheckLine,
+    InstallReport,
+    Report,
+)
+from recoverykit.model.verdicts import (
+    Diagnosis,
+    Finding,
+    Kind,
+    Moment,
+    Suspect,
+    Verdict,
+)
+
+Evidence = (
+    BootProblem
+    | BootStore
+    | ContentFile
+    | DeviceUse
+    | DriverFile
+    | DriverPackage
+    | FilterUse
+    | HiveState
+    | MinifilterInstance
+    | Service
+    | Setting
+    | BootEvent
+    | BootLogBlock
+    | BootStatus
+    | Crash
+    | CrashDump
+    | DiskTrouble
+    | DriverFailed
+    | DriverInstall
+    | DriverRefused
+    | HardwareError
+    | PendingRename
+    | PendingServicing
+    | RenameFailed
+    | ServiceChanged
+    | ServiceInstalled
+    | StartupRepair
+    | UpdateEvent
+    | WerReport
+    | Gap
+    | NtfsState
+)
+
+__all__ = [
+    "Action",
+    "BootEvent",
+    "BootEventKind",
+    "BootFault",
+    "BootLoader",
+    "BootLogBlock",
+    "BootLogLine",
+    "BootProblem",
+    "BootStatus",
+    "BootStore",
+    "CheckLine",
+    "ContentFile",
+    "Crash",
+    "CrashDump",
+    "DeviceUse",
+    "Diagnosis",
+    "Disk",
+    "DiskTrouble",
+    "DriverFailed",
+    "DriverFile",
+    "DriverInstall",
+    "DriverPackage",
+    "DriverRefused",
+    "EditHive",
+    "Evidence",
+    "FileState",
+    "FileSystem",
+    "FilterUse",
+    "Finding",
+    "Gap",
+    "HardwareError",
+    "HiveHealth",
+    "HiveState",
+    "InstallReport",
+    "KeyChange",
+    "Kind",
+    "LogPolicy",
+    "MinifilterInstance",
+    "Module",
+    "Moment",
+    "NtfsState",
+    "Outcome",
+    "PendingRename",
+    "PendingServicing",
+    "Plan",
+    "QuarantineFile",
+    "Refusal",
+    "RegistryChange",
+    "RegistryData",
+    "RegistryKey",
+    "RenameFailed",
+    "Report",
+    "Service",
+    "ServiceChanged",
+    "ServiceInstalled",
+    "Setting",
+    "SettingName",
+    "Source",
+    "StackHit",
+    "StartType",
+    "StartupRepair",
+    "Survey",
+    "Suspect",
+    "TransactionInfo",
+    "UpdateEvent",
+    "ValueChange",
+    "Verdict",
+    "Volume",
+    "Vouching",
+    "WerReport",
+    "WindowsInstall",
+]

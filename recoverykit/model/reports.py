@@ -1,0 +1,46 @@
+"""What a verb found and did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recoverykit.model.changes import Outcome, Plan, Refusal, TransactionInfo
+from recoverykit.model.places import Gap, Source, WindowsInstall
+from recoverykit.model.verdicts import Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One line of the boot check."""
+
+    check: str
+    ok: bool | None  # None: not checked, `text` says why
+    text: str
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstallReport:
+    install: WindowsInstall
+    diagnosis: Diagnosis | None = None
+    plan: Plan | None = None
+    plan_digest: str = ""
+    refusals: tuple[Refusal, ...] = ()
+    outcome: Outcome | None = None
+    transaction: str = ""
+    checks: tuple[CheckLine, ...] = ()
+    history: tuple[TransactionInfo, ...] = ()
+    error: str = ""
+    exit_code: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verb found and did: rendered as text and as JSON (docs/report-schema.md)."""
+
+    verb: str
+    installations: tuple[InstallReport, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    exit_code: int = 0
+    notes: tuple[str, ...] = field(default_factory=tuple)
