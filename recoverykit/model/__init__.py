@@ -45,6 +45,7 @@ from recoverykit.model.past import (
     BootEventKind,
     BootLogBlock,
     BootLogLine,
+    BootManagerEvent,
     BootStatus,
     Crash,
     CrashDump,
@@ -103,6 +104,7 @@ Evidence = (
     | Setting
     | BootEvent
     | BootLogBlock
+    | BootManagerEvent
     | BootStatus
     | Crash
     | CrashDump
@@ -131,6 +133,7 @@ __all__ = [
     "BootLoader",
     "BootLogBlock",
     "BootLogLine",
+    "BootManagerEvent",
     "BootProblem",
     "BootStatus",
     "BootStore",

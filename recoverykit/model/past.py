@@ -199,6 +199,7 @@ class StartupRepair:
     files: tuple[str, ...] = ()  # paths the root causes name, as logged
     actions: tuple[tuple[str, int], ...] = ()  # repair action, its error code
     failed_tests: tuple[tuple[str, int], ...] = ()  # test that did not complete, error code
+    sessions: int = 1  # how many the log holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,20 @@ class BootStatus:
     error_boot: int | None = None  # ErrorInfo.BootId
     error_code: int = 0  # ErrorInfo.Code: NTSTATUS; 0 when none
     error_repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BootManagerEvent:
+    """An entry in the log of the boot manager or of Windows' loader (BOOTSTAT.DAT)."""
+
+    source: Source
+    when: datetime | None  # by the firmware's clock, which is local time; stored as if UTC
+    # "started": the log's owner began; "launched", "launched-recovery", "returned": what it did
+    # to an application; "load-failed", "store-failed", "no-entry", "failed": what went wrong;
+    # "kernel": the loader handed over to the kernel
+    what: str
+    application: str  # path of what it is about; GUID for "returned"; else the log's owner
+    status: int = 0  # NTSTATUS of what went wrong
 
 
 @dataclass(frozen=True, slots=True)
