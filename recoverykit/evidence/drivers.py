@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from recoverykit import installs
 from recoverykit.diagnosis import knowledge
 from recoverykit.errors import FormatError, RecoveryKitError
-from recoverykit.formats import pe
+from recoverykit.formats import pe, pe_resources
 from recoverykit.model import DriverFile, Evidence, Gap, Service, Source, StartType, WindowsInstall
 
 _ORDER = tuple(StartType)
@@ -85,10 +85,10 @@ def _examine(install: WindowsInstall, service: Service, path: str) -> Evidence:
     )
 
 
-def _version(stream: pe.Stream, image: pe.Headers, driver: str) -> pe.Version:
+def _version(stream: pe.Stream, image: pe.Headers, driver: str) -> pe_resources.Version:
     if _is_inbox_by_name(driver):
-        return pe.Version()
+        return pe_resources.Version()
     try:
-        return pe.version(stream, image)
+        return pe_resources.version(stream, image)
     except FormatError:
-        return pe.Version()  # a damaged resource does not keep a driver from loading
+        return pe_resources.Version()  # a damaged resource does not keep a driver from loading

@@ -15,7 +15,7 @@ import pefile
 import pytest
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import pe
+from recoverykit.formats import pe, pe_resources
 from tests.builders import pe as build
 from tests.conftest import REAL_DATA, real
 
@@ -33,10 +33,10 @@ SAMPLES = sorted(
 )
 
 
-def read(data: bytes) -> tuple[pe.Headers, pe.Version]:
+def read(data: bytes) -> tuple[pe.Headers, pe_resources.Version]:
     stream = io.BytesIO(data)
     image = pe.headers(stream)
-    return image, pe.version(stream, image)
+    return image, pe_resources.version(stream, image)
 
 
 @pytest.mark.parametrize("machine", ["x64", "x86", "arm64"])
@@ -44,13 +44,13 @@ def test_headers(machine: str) -> None:
     built = datetime(2024, 7, 19, 4, 9, tzinfo=UTC)
     image, version = read(build.driver(STRINGS, machine=machine, built=built))
     assert (image.machine, image.built, image.subsystem) == (machine, built, 1)
-    assert version == pe.Version(
+    assert version == pe_resources.Version(
         "Acme Security GmbH", "Acme Filter", "acme filter driver", "3.1.7.0", "acmeflt.sys"
     )
 
 
 def test_without_a_version_resource() -> None:
-    assert read(build.driver(None))[1] == pe.Version()
+    assert read(build.driver(None))[1] == pe_resources.Version()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_real_files_as_pefile_reads_them(sample: Path) -> None:
     strings = strings_of(image)
     with sample.open("rb") as stream:
         ours = pe.headers(stream)
-        version = pe.version(stream, ours)
+        version = pe_resources.version(stream, ours)
     assert ours.stamp == image.FILE_HEADER.TimeDateStamp
     assert ours.image_size == image.OPTIONAL_HEADER.SizeOfImage
     assert ours.checksum == image.OPTIONAL_HEADER.CheckSum
