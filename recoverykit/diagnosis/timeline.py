@@ -13,16 +13,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from recoverykit.diagnosis import knowledge
-from recoverykit.model import BootEvent, BootEventKind, BootLogBlock, Crash, Evidence, NtfsState
+from recoverykit.diagnosis import knowledge, sessions, stops
+from recoverykit.diagnosis.sessions import Session
+from recoverykit.diagnosis.stops import Stop
+from recoverykit.model import (
+    BootEvent,
+    BootEventKind,
+    BootLogBlock,
+    BootStatus,
+    Evidence,
+    NtfsState,
+    StartupRepair,
+)
 
 _SAME_BOOT = timedelta(minutes=5)  # between a boot's start in one log and in the other
 _SUMMER_TIME = timedelta(hours=1)  # the time zone's offset at that moment may differ by it
 _ANY_ZONE = timedelta(hours=15)
-_SAME_CRASH = timedelta(minutes=10)  # Kernel-Power 41 and WER 1001 tell of one crash
-_GOOD = (BootEventKind.SHUT_DOWN, BootEventKind.LOGGED_ON)
 _FULL_PART = 0.9  # of the drivers that good boots load
 _TAIL_PART = 0.5  # of the late drivers
+_FAILED_STARTS = 3  # sessions in a row that left no sign of coming up
+_AFTER = timedelta(minutes=1)  # files are closed a moment after the last record
 _MOMENT_ZERO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -40,81 +50,130 @@ class Timeline:
     last_good: BootEvent | None  # the last sign that a machine came up
     good_start: BootEvent | None  # when that session started
     failed_starts: tuple[BootEvent, ...]  # boots after it that never came up
-    crashes: tuple[Crash, ...]  # recorded after it, one for each crash, oldest first
+    stops: tuple[Stop, ...]  # bug checks after it, oldest first
+    earlier_stops: tuple[Stop, ...]  # those it survived
     unexpected: tuple[BootEvent, ...]  # recorded after it: sessions that just stopped
     cut_off: bool  # the file system was in use after the last recorded session ended
     boot_log: BootLog | None
+    repair: StartupRepair | None  # Startup Repair ran since
+    status: BootStatus | None  # bootstat.dat, where it was written since
+    sessions: tuple[Session, ...] = ()
 
     @property
     def is_failing(self) -> bool:
         """Whether anything says that boots fail since the last good one."""
         return bool(
-            self.crashes
+            self.stops
             or len(self.unexpected) > 1
+            or len(self.failed_starts) >= _FAILED_STARTS
             or self.cut_off
             or (self.boot_log and self.boot_log.ends_early)
+            or self.repair
+            or self.status_failing
         )
+
+    @property
+    def status_failing(self) -> bool:
+        """Whether the loader's own status says that boots were tried and did not succeed."""
+        status = self.status
+        if status is None or status.succeeded:
+            return False
+        return (status.attempts or 0) > 1 or status.error_repeats > 0
 
     @property
     def is_healthy(self) -> bool:
         """Whether the newest thing known is a session that came up, or ended cleanly."""
-        return self.last_good is not None and not self.failed_starts and not self.is_failing
+        tried = self.status is not None and not self.status.succeeded
+        return (
+            self.last_good is not None
+            and not self.failed_starts
+            and not self.is_failing
+            and not tried
+        )
+
+    @property
+    def first_failure(self) -> datetime | None:
+        """The earliest failure since the last good session."""
+        moments = [start.when for start in self.failed_starts[:1]]
+        moments += [stop.when for stop in self.stops[:1]]
+        return min(moments, default=None)
 
 
 def build(evidence: Iterable[Evidence]) -> Timeline:
     """Order what the logs recorded around the last good session."""
     items = tuple(evidence)
-    events = sorted((i for i in items if isinstance(i, BootEvent)), key=lambda i: i.when)
-    last_good = next((i for i in reversed(events) if i.kind in _GOOD), None)
+    events = [item for item in items if isinstance(item, BootEvent)]
+    all_stops = stops.gather(items)
+    past = _sessions(events, all_stops)
+    good = sessions.good(past)
+    last_good = good.last_sign if good else _sign_without_start(events, past)
     cut = last_good.when if last_good else _MOMENT_ZERO
-    starts = [i for i in events if i.kind is BootEventKind.STARTED]
-    good_start = next((i for i in reversed(starts) if i.when <= cut), None)
-    unexpected = [i for i in events if i.kind is BootEventKind.UNEXPECTED and i.when > cut]
-    failed = _distinct([i for i in starts if i.when > cut])
-    states = [i for i in items if isinstance(i, NtfsState)]
+    failed = tuple(item.start for item in past if item.start.when > cut)
+    late = [item for item in events if item.kind is BootEventKind.UNEXPECTED and item.when > cut]
     return Timeline(
         last_good=last_good,
-        good_start=good_start,
+        good_start=good.start if good else None,
         failed_starts=failed,
-        crashes=_crashes(items, cut),
-        unexpected=_distinct(unexpected),
-        cut_off=_is_cut_off(last_good, failed, states),
+        stops=tuple(stop for stop in all_stops if stop.when > cut),
+        earlier_stops=tuple(stop for stop in all_stops if stop.when <= cut),
+        unexpected=_distinct(late),
+        cut_off=_is_cut_off(last_good, failed, items),
         boot_log=_boot_log(items, last_good, failed),
+        repair=_repair(items, last_good),
+        status=_status(items, last_good),
+        sessions=past,
     )
 
 
+def _sessions(events: Sequence[BootEvent], found: Sequence[Stop]) -> tuple[Session, ...]:
+    happened = [stop.when for stop in found if stop.dump]
+    recorded = [record.when for stop in found for record in stop.records]
+    return sessions.split(events, recorded, happened)
+
+
+def _sign_without_start(events: Sequence[BootEvent], past: Sequence[Session]) -> BootEvent | None:
+    """A log that begins in the middle of a session knows its end, not its start."""
+    signs = [
+        event
+        for event in events
+        if event.kind in (BootEventKind.SHUT_DOWN, BootEventKind.LOGGED_ON)
+        and (not past or event.when < past[0].start.when)
+    ]
+    return max(signs, key=lambda event: event.when, default=None)
+
+
 def _distinct(events: Sequence[BootEvent]) -> tuple[BootEvent, ...]:
-    """Two providers record each start and each unexpected end: keep one for each."""
+    """Two providers record each unexpected end: keep one for each."""
     kept: list[BootEvent] = []
-    for event in events:
-        if not kept or event.when - kept[-1].when > timedelta(minutes=2):
+    for event in sorted(events, key=lambda item: item.when):
+        if not kept or event.when - kept[-1].when > sessions.SAME_BOOT:
             kept.append(event)
     return tuple(kept)
 
 
-def _crashes(items: Iterable[Evidence], cut: datetime) -> tuple[Crash, ...]:
-    found = [i for i in items if isinstance(i, Crash) and i.when > cut]
-    kept: list[Crash] = []
-    for crash in sorted(found, key=lambda i: i.when):
-        same = kept and (
-            kept[-1].bugcheck == crash.bugcheck
-            and kept[-1].parameters == crash.parameters
-            and not kept[-1].dump
-            and bool(crash.dump)
-            and crash.when - kept[-1].when < _SAME_CRASH
-        )
-        if same:
-            kept.pop()  # the later record names the dump
-        kept.append(crash)
-    return tuple(kept)
-
-
 def _is_cut_off(
-    last_good: BootEvent | None, failed: Sequence[BootEvent], states: Sequence[NtfsState]
+    last_good: BootEvent | None, failed: Sequence[BootEvent], items: Sequence[Evidence]
 ) -> bool:
     """A clean end is the last record, yet somebody mounted the volume and did not unmount it."""
     ended = last_good is not None and last_good.kind is BootEventKind.SHUT_DOWN and not failed
+    states = (item for item in items if isinstance(item, NtfsState))
     return ended and any(state.log_unclean and not state.hibernated for state in states)
+
+
+def _repair(items: Sequence[Evidence], last_good: BootEvent | None) -> StartupRepair | None:
+    """Startup Repair, where it ran after the last good session."""
+    found = [item for item in items if isinstance(item, StartupRepair)]
+    if last_good is None:
+        return None
+    fresh = [item for item in found if item.written > last_good.when + _AFTER]
+    return max(fresh, key=lambda item: item.written, default=None)
+
+
+def _status(items: Sequence[Evidence], last_good: BootEvent | None) -> BootStatus | None:
+    found = next((item for item in items if isinstance(item, BootStatus)), None)
+    if found is None or last_good is None:
+        return None
+    return found if found.written > last_good.when + _AFTER else None
 
 
 # --- ntbtlog.txt --------------------------------------------------------------------------
@@ -123,7 +182,7 @@ def _is_cut_off(
 def _boot_log(
     items: Iterable[Evidence], last_good: BootEvent | None, failed: Sequence[BootEvent]
 ) -> BootLog | None:
-    blocks = [i for i in items if isinstance(i, BootLogBlock)]
+    blocks = [item for item in items if isinstance(item, BootLogBlock)]
     if not blocks or last_good is None or not _is_fresh(blocks[-1], last_good, failed):
         return None
     good = tuple(block for block in blocks[:-1] if not _is_fresh(block, last_good, failed))

@@ -1,22 +1,28 @@
 """From findings to a verdict: pure, total, and the only place thresholds live.
 
-A culprit needs weight, two independent arguments, proof that boots fail since the last good one,
-and no rival: where two drivers are about equally suspect, doing nothing is the better mistake.
+(1) A fault of state that no Windows starts with is the answer, in the order of a boot: not ours to
+repair, boot files, hives, storage stack, filters. (2) Otherwise a driver, or a data file of one, is
+the culprit when it has weight, independent arguments, proof that boots fail since the last good
+one, and no rival: where two are about equally suspect, doing nothing is the better mistake.
+(3) Otherwise the heaviest other kind, if it is heavy enough and boots fail. (4) Otherwise healthy
+on positive evidence only, and unknown for the rest.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from recoverykit.diagnosis import knowledge, rules
+from recoverykit.diagnosis import content_rules, knowledge, rules, sentences, story
+from recoverykit.diagnosis.facts import Facts
+from recoverykit.diagnosis.rule import Argument
 from recoverykit.diagnosis.timeline import Timeline
 from recoverykit.model import (
+    ContentFile,
     Diagnosis,
     Evidence,
     Finding,
-    Gap,
     Kind,
     Service,
     Suspect,
@@ -28,40 +34,100 @@ CULPRIT_WEIGHT = 80
 CULPRIT_ARGUMENTS = 2  # kinds of reasoning that must agree
 CULPRIT_LEAD = 15  # weight over the next suspect
 SUSPECT_WEIGHT = 30
+STATE_WEIGHT = 90  # of one finding: a state that no Windows starts with
+KIND_WEIGHT = 60  # of all arguments for a kind that is no driver's
+KIND_LEAD = 10
+
+IN_BOOT_ORDER = (Kind.LOCKED, Kind.BCD, Kind.HIVE, Kind.STORAGE, Kind.FILTER)
+_FILES = (Kind.DRIVER, Kind.CONTENT)
+_DRIVERS_OF_KINDS = (Kind.STORAGE, Kind.FILTER)  # their findings name a driver, too
 
 
 def judge(install: WindowsInstall, evidence: Sequence[Evidence]) -> Diagnosis:
     """What keeps this Windows from starting, as far as the evidence carries."""
-    gaps = tuple(item for item in evidence if isinstance(item, Gap))
-    if not any(isinstance(item, Service) for item in evidence):
-        return _without_services(install, gaps)
-    facts = rules.sort(tuple(evidence))
-    suspects = _suspects(rules.findings(evidence), facts)
+    facts = Facts(install, evidence)
+    found = rules.findings(facts)
+    suspects = _suspects([item for item in found if item.kind in _FILES], facts)
+    others = tuple(item for item in found if item.kind not in _FILES)
+    kind, because = _kind(facts, suspects, others)
+    if kind not in _FILES:
+        suspects = tuple(_cleared(suspect) for suspect in suspects)
+    if kind in _DRIVERS_OF_KINDS:
+        suspects = (*_named_by(kind, because, facts), *suspects)
+    return Diagnosis(
+        kind,
+        sentences.summary(kind, facts, suspects, because),
+        suspects,
+        facts.gaps,
+        _ordered(others, kind),
+        story.tell(facts),
+    )
+
+
+def _kind(
+    facts: Facts, suspects: Sequence[Suspect], others: Sequence[Finding]
+) -> tuple[Kind, tuple[Finding, ...]]:
+    """The kind, and the findings that make it so."""
+    state = _state(others)
+    if state:
+        return state[0].kind, state
+    if not facts.services:
+        return _without_services(facts)
     if suspects and suspects[0].verdict is Verdict.CULPRIT:
-        return Diagnosis(Kind.DRIVER, _accusation(suspects[0]), suspects, gaps)
+        return suspects[0].kind, suspects[0].findings
+    if facts.times.is_failing:
+        heaviest = _heaviest(others)
+        if heaviest:
+            return heaviest[0].kind, heaviest
     if facts.times.is_healthy:
-        return Diagnosis(Kind.HEALTHY, _healthy(facts), suspects, gaps)
-    return Diagnosis(Kind.UNKNOWN, _unknown(facts.times, suspects), suspects, gaps)
+        return Kind.HEALTHY, ()
+    return Kind.UNKNOWN, ()
 
 
-def _without_services(install: WindowsInstall, gaps: tuple[Gap, ...]) -> Diagnosis:
-    broken = [gap for gap in gaps if gap.source.path == install.system_hive]
-    if broken:
-        summary = f"The SYSTEM hive cannot be used: {broken[0].reason.rstrip('.')}."
-        return Diagnosis(Kind.HIVE, summary, gaps=gaps)
-    return Diagnosis(Kind.UNKNOWN, "The registry names no drivers.", gaps=gaps)
+def _state(others: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The first fault of state, in the order of a boot."""
+    for kind in IN_BOOT_ORDER:
+        found = [item for item in others if item.kind is kind and item.weight >= STATE_WEIGHT]
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _without_services(facts: Facts) -> tuple[Kind, tuple[Finding, ...]]:
+    broken = [gap for gap in facts.gaps if gap.source.path == facts.install.system_hive]
+    return (Kind.HIVE if broken else Kind.UNKNOWN), ()
+
+
+def _heaviest(others: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings for the kind that has the most weight, if it has enough and no rival."""
+    kinds: defaultdict[Kind, list[Finding]] = defaultdict(list)
+    for item in others:
+        kinds[item.kind].append(item)
+    ranked = sorted(
+        ((sum(_weights(found).values()), kind) for kind, found in kinds.items()), reverse=True
+    )
+    if not ranked or ranked[0][0] < KIND_WEIGHT:
+        return ()
+    if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < KIND_LEAD:
+        return ()
+    return tuple(kinds[ranked[0][1]])
+
+
+def _ordered(others: Iterable[Finding], kind: Kind) -> tuple[Finding, ...]:
+    """What the verdict rests on first, then by weight."""
+    return tuple(sorted(others, key=lambda item: (item.kind is not kind, -item.weight)))
 
 
 # --- suspects -----------------------------------------------------------------------------
 
 
-def _suspects(found: Iterable[Finding], facts: rules.Facts) -> tuple[Suspect, ...]:
+def _suspects(found: Iterable[Finding], facts: Facts) -> tuple[Suspect, ...]:
     """Heaviest first; at most one culprit."""
-    by_driver: defaultdict[str, list[Finding]] = defaultdict(list)
+    subjects: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in found:
-        by_driver[finding.driver].append(finding)
+        subjects[finding.driver].append(finding)
     ranked = sorted(
-        (_suspect(driver, against, facts) for driver, against in by_driver.items()),
+        (_suspect(name, against, facts) for name, against in subjects.items()),
         key=lambda suspect: (-suspect.weight, suspect.driver),
     )
     if ranked and _is_culprit(ranked, facts.times):
@@ -69,25 +135,45 @@ def _suspects(found: Iterable[Finding], facts: rules.Facts) -> tuple[Suspect, ..
     return tuple(ranked)
 
 
-def _suspect(driver: str, against: list[Finding], facts: rules.Facts) -> Suspect:
-    heaviest = sorted(against, key=lambda finding: -finding.weight)
+def _suspect(name: str, against: list[Finding], facts: Facts) -> Suspect:
+    heaviest = tuple(sorted(against, key=lambda finding: -finding.weight))
     weight = sum(_weights(heaviest).values())
-    candidate = facts.candidates[driver]
+    verdict = Verdict.SUSPECT if weight >= SUSPECT_WEIGHT else Verdict.UNKNOWN
+    if name not in facts.candidates:
+        return _content_suspect(name, verdict, weight, heaviest, facts)
+    candidate = facts.candidates[name]
     return Suspect(
-        driver=driver,
+        driver=name,
         service=candidate.service.name,
-        verdict=Verdict.SUSPECT if weight >= SUSPECT_WEIGHT else Verdict.UNKNOWN,
+        verdict=verdict,
         weight=weight,
-        findings=tuple(heaviest),
+        findings=heaviest,
         path=candidate.service.path,
         company=candidate.file.company if candidate.file else "",
         version=candidate.file.version if candidate.file else "",
     )
 
 
-def _weights(found: Iterable[Finding]) -> dict[rules.Argument, int]:
+def _content_suspect(
+    name: str, verdict: Verdict, weight: int, found: tuple[Finding, ...], facts: Facts
+) -> Suspect:
+    file = next(item for item in facts.all(ContentFile) if content_rules.name(item) == name)
+    owner = facts.candidates.get(file.driver)
+    return Suspect(
+        driver=name,
+        service=owner.service.name if owner else "",
+        verdict=verdict,
+        weight=weight,
+        findings=found,
+        path=file.source.path,
+        company=owner.file.company if owner and owner.file else "",
+        kind=Kind.CONTENT,
+    )
+
+
+def _weights(found: Iterable[Finding]) -> Mapping[Argument, int]:
     """One weight an argument: two rules that look at one thing are one argument."""
-    weights: dict[rules.Argument, int] = {}
+    weights: dict[Argument, int] = {}
     for finding in found:
         argument = rules.ARGUMENTS[finding.rule]
         weights[argument] = max(weights.get(argument, 0), finding.weight)
@@ -99,6 +185,7 @@ def _is_culprit(ranked: Sequence[Suspect], times: Timeline) -> bool:
     lead = first.weight - (ranked[1].weight if len(ranked) > 1 else 0)
     return (
         times.is_failing
+        and times.last_good is not None
         and first.weight >= CULPRIT_WEIGHT
         and len(_weights(first.findings)) >= CULPRIT_ARGUMENTS
         and lead >= CULPRIT_LEAD
@@ -108,43 +195,39 @@ def _is_culprit(ranked: Sequence[Suspect], times: Timeline) -> bool:
 
 def _points_to_drivers(times: Timeline) -> bool:
     """No stop code since the last good boot says to look elsewhere first."""
-    areas = {knowledge.stop_code(crash.bugcheck).area for crash in times.crashes}
+    areas = {knowledge.stop_code(stop.code).area for stop in times.stops}
     return areas <= {knowledge.Area.DRIVER}
 
 
-# --- sentences ----------------------------------------------------------------------------
+def _cleared(suspect: Suspect) -> Suspect:
+    """Where something else is the answer, a driver is a suspect at most."""
+    if suspect.verdict is not Verdict.CULPRIT:
+        return suspect
+    return replace(suspect, verdict=Verdict.SUSPECT)
 
 
-def _accusation(culprit: Suspect) -> str:
-    by = f" by {culprit.company}" if culprit.company else ""
-    return f"The driver {culprit.driver} (service {culprit.service}{by}) keeps it from starting."
-
-
-def _healthy(facts: rules.Facts) -> str:
-    good = facts.times.last_good
-    when = f" ({good.when:%Y-%m-%d %H:%M} UTC)" if good else ""
-    said = f"Nothing found that keeps it from starting: its last session{when} came up."
-    untried = rules.untried(facts)
-    if untried:
-        said += f" Changed since and not yet tried in a boot: {', '.join(sorted(untried)[:3])}."
-    return said
-
-
-def _unknown(times: Timeline, suspects: Sequence[Suspect]) -> str:
-    failed = "Boots fail" if times.is_failing else "Whether boots fail is not known"
-    elsewhere = _elsewhere(times)
-    if elsewhere:
-        return f"{failed}: {elsewhere}; no driver is accused."
-    named = [suspect.driver for suspect in suspects if suspect.verdict is Verdict.SUSPECT]
-    if named:
-        listed = ", ".join(named[:3])
-        return f"{failed}, and no driver is proven to be the cause; suspected: {listed}."
-    return f"{failed}, and no driver is proven to be the cause."
-
-
-def _elsewhere(times: Timeline) -> str:
-    for crash in reversed(times.crashes):
-        stop = knowledge.stop_code(crash.bugcheck)
-        if stop.area is not knowledge.Area.DRIVER:
-            return f"stop code {stop.code:#x} {stop.name} points to the {stop.area}"
-    return ""
+def _named_by(kind: Kind, because: Sequence[Finding], facts: Facts) -> tuple[Suspect, ...]:
+    """The drivers that findings about the storage stack or filters name."""
+    subjects: defaultdict[str, list[Finding]] = defaultdict(list)
+    by_driver = {item.driver: item for item in facts.all(Service)}
+    for finding in because:
+        if finding.driver.endswith(".sys"):
+            subjects[finding.driver].append(finding)
+    suspects = []
+    for name, against in subjects.items():
+        service = by_driver.get(name)
+        file = facts.file_of(service) if service else None
+        suspects.append(
+            Suspect(
+                driver=name,
+                service=service.name if service else name.removesuffix(".sys"),
+                verdict=Verdict.SUSPECT,
+                weight=sum(_weights(against).values()),
+                findings=tuple(against),
+                path=service.path if service else None,
+                company=file.company if file else "",
+                version=file.version if file else "",
+                kind=kind,
+            )
+        )
+    return tuple(sorted(suspects, key=lambda suspect: (-suspect.weight, suspect.driver)))

@@ -50,6 +50,8 @@ class FilterUse:
     scope: str  # "class" or "device"
     owner: str  # class GUID or device instance path
     upper: bool = True
+    class_guid: str = ""  # of a device, lower case with braces
+    written: datetime | None = None  # of the key that holds the list
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,7 @@ class StartupRepair:
     files: tuple[str, ...] = ()  # paths the root causes name, as logged
     actions: tuple[tuple[str, int], ...] = ()  # repair action, its error code
     failed_tests: tuple[tuple[str, int], ...] = ()  # test that did not complete, error code
+    areas: tuple[str, ...] = ()  # of each cause: formats.srttrail.cause_area
     sessions: int = 1  # how many the log holds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from recoverykit.diagnosis import document, rules, verdict
+from recoverykit.model import Kind
 from tests.conftest import REPOSITORY
 
 
@@ -15,7 +16,8 @@ def test_the_document_is_current() -> None:
 
 def test_every_rule_is_documented() -> None:
     text = document.text()
-    assert re.findall(r"^### (.+)$", text, re.MULTILINE) == [rule.id for rule in rules.RULES]
+    written = re.findall(r"^### (.+)$", text, re.MULTILINE)
+    assert sorted(written) == sorted(rule.id for rule in rules.RULES)
     for rule in rules.RULES:
         assert f"Weight: {rule.weight}." in text
     assert f"at least {verdict.CULPRIT_WEIGHT}" in " ".join(text.split())
@@ -28,5 +30,6 @@ def test_rule_ids() -> None:
 
 
 def test_no_single_argument_suffices() -> None:
-    """Even the heaviest rule stays below the bar for acting."""
-    assert max(rule.weight for rule in rules.RULES) < verdict.CULPRIT_WEIGHT
+    """Even the heaviest rule against a file stays below the bar for acting."""
+    weights = [rule.weight for rule in rules.RULES if rule.kind in (Kind.DRIVER, Kind.CONTENT)]
+    assert max(weights) < verdict.CULPRIT_WEIGHT

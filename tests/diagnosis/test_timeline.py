@@ -83,14 +83,14 @@ def test_one_crash_told_twice_is_one_crash(minutes: int) -> None:
         item for n in range(3) for item in crash(FIRST_CRASH + timedelta(minutes=minutes * n))
     ]
     times = timeline.build(machine(crashes))
-    assert len(times.crashes) == 3
-    assert all(item.dump for item in times.crashes)
+    assert len(times.stops) == 3
+    assert all(item.records[-1].dump for item in times.stops)
 
 
 def test_two_reports_are_two_crashes() -> None:
     """Where Kernel-Power is silent, only the reports tell the crashes apart."""
     told = [crash(FIRST_CRASH + timedelta(minutes=5 * n))[-1] for n in range(2)]
-    assert len(timeline.build(machine(told)).crashes) == 2
+    assert len(timeline.build(machine(told)).stops) == 2
 
 
 def test_in_use_is_told_from_a_session_that_just_stopped() -> None:

@@ -211,19 +211,19 @@ def test_an_inbox_driver_at_the_end_of_a_boot_log_accuses_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bugcheck", "area"),
+    ("bugcheck", "kind", "area"),
     [
-        (0x7B, "storage"),
-        (0xED, "disk"),
-        (0x24, "disk"),
-        (0x124, "hardware"),
-        (0x74, "hive"),
-        (0xEF, "system"),
+        (0x7B, Kind.STORAGE, "storage stack"),
+        (0xED, Kind.DISK, "disk"),
+        (0x24, Kind.DISK, "disk"),
+        (0x124, Kind.HARDWARE, "hardware"),
+        (0x74, Kind.HIVE, "registry"),
+        (0xEF, Kind.UNKNOWN, "system"),
     ],
 )
-def test_stop_codes_that_point_elsewhere(bugcheck: int, area: str) -> None:
+def test_stop_codes_that_point_elsewhere(bugcheck: int, kind: Kind, area: str) -> None:
     diagnosis = judged(ACME, installed("acmeflt"), crashes(3, bugcheck), failing_log())
-    assert diagnosis.kind is Kind.UNKNOWN
+    assert diagnosis.kind is kind
     assert culprits(diagnosis) == []
     assert f"points to the {area}" in diagnosis.summary
 

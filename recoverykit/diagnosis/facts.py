@@ -1,0 +1,173 @@
+"""Evidence, sorted once for all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TypeVar
+
+from recoverykit.diagnosis import blame, knowledge, timeline
+from recoverykit.diagnosis.blame import Blame
+from recoverykit.diagnosis.stops import Stop
+from recoverykit.diagnosis.timeline import Timeline
+from recoverykit.model import (
+    BootLogBlock,
+    DriverFile,
+    DriverInstall,
+    DriverPackage,
+    Evidence,
+    Gap,
+    Service,
+    Source,
+    StartType,
+    WindowsInstall,
+)
+
+Item = TypeVar("Item", bound=Evidence)
+
+EARLY = (StartType.BOOT, StartType.SYSTEM)
+# Windows rewrites service keys in bunches at boot and during servicing; an installer writes few.
+_BUNCH = 6
+_BUNCH_WITHIN = timedelta(minutes=1)
+_RECENTLY = timedelta(days=14)  # before the newest stop: what recurs, recurs within days
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A driver that could keep this Windows from starting."""
+
+    service: Service
+    file: DriverFile | None
+
+
+class Facts:
+    """All evidence of one installation, by type, and what follows from it."""
+
+    def __init__(self, install: WindowsInstall, evidence: Iterable[Evidence]) -> None:
+        self.install = install
+        self.evidence = tuple(evidence)
+        self.times: Timeline = timeline.build(self.evidence)
+
+    def all(self, kind: type[Item]) -> tuple[Item, ...]:
+        """Every piece of evidence of one type, in the order it was collected."""
+        return tuple(item for item in self.evidence if isinstance(item, kind))
+
+    @cached_property
+    def services(self) -> Mapping[str, Service]:
+        """By name, case folded."""
+        return {item.name.casefold(): item for item in self.all(Service)}
+
+    @cached_property
+    def files(self) -> Mapping[str, DriverFile]:
+        """By path."""
+        return {item.source.path: item for item in self.all(DriverFile)}
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        return self.all(Gap)
+
+    def source_of_version(self) -> Source:
+        """Where it is written which Windows this is."""
+        return Source(self.install.software_hive)
+
+    def file_of(self, service: Service) -> DriverFile | None:
+        return self.files.get(service.path or "")
+
+    @cached_property
+    def candidates(self) -> Mapping[str, Candidate]:
+        """Who could have done it, by driver file name.
+
+        Not: drivers that come with Windows, modules that others run inside, services that are
+        disabled or have no file.
+        """
+        found: dict[str, Candidate] = {}
+        for service in self.all(Service):
+            file = self.file_of(service)
+            enabled = service.start is not StartType.DISABLED
+            if service.path and enabled and not knowledge.is_inbox(service.driver, file):
+                known = found.get(service.driver)
+                if known is None or _earlier(service, known.service):
+                    found[service.driver] = Candidate(service, file)
+        return found
+
+    @cached_property
+    def bunches(self) -> frozenset[str]:
+        """Services whose keys were written together with many others."""
+        return _bunches(self.all(Service))
+
+    @cached_property
+    def packages(self) -> Mapping[str, tuple[DriverPackage, ...]]:
+        """Driver packages by the services they install, case folded."""
+        found: dict[str, tuple[DriverPackage, ...]] = {}
+        for package in self.all(DriverPackage):
+            for service in package.services:
+                found[service.casefold()] = (*found.get(service.casefold(), ()), package)
+        return found
+
+    @cached_property
+    def blames(self) -> tuple[Blame, ...]:
+        """Whom the stops since the last good session name."""
+        return self._blames(self.times.stops)
+
+    @cached_property
+    def recent_stops(self) -> tuple[Stop, ...]:
+        """The stops since the last good session, and those of the days before them."""
+        if not self.times.stops:
+            return ()
+        since = self.times.stops[-1].when - _RECENTLY
+        return tuple(
+            stop for stop in (*self.times.earlier_stops, *self.times.stops) if stop.when > since
+        )
+
+    @cached_property
+    def recent_blames(self) -> tuple[Blame, ...]:
+        return self._blames(self.recent_stops)
+
+    def _blames(self, stops: Iterable[Stop]) -> tuple[Blame, ...]:
+        return tuple(
+            found for stop in stops for found in blame.of(stop, self.candidates.__contains__)
+        )
+
+    @cached_property
+    def bias(self) -> int | None:
+        """Minutes from the machine's local time to UTC, as what speaks local time carries them."""
+        told = (item for item in self.evidence if isinstance(item, BootLogBlock | DriverInstall))
+        return next((item.bias for item in told if item.bias is not None), None)
+
+    def named(self, file_name: str, service: str) -> str:
+        """The candidate an event means, by file name or by service name; "" when none."""
+        wanted = file_name.lower()
+        if wanted in self.candidates:
+            return wanted
+        if not service:
+            return ""
+        wanted = service.lower()
+        return next(
+            (
+                driver
+                for driver, candidate in self.candidates.items()
+                if wanted in (candidate.service.name.lower(), driver)
+            ),
+            "",
+        )
+
+
+def _earlier(one: Service, other: Service) -> bool:
+    order = tuple(StartType)
+    return order.index(one.start) < order.index(other.start)
+
+
+def _bunches(services: Iterable[Service]) -> frozenset[str]:
+    written = sorted(
+        (item.last_written, item.name) for item in services if item.last_written is not None
+    )
+    bunched: set[str] = set()
+    first = 0
+    for last, (when, _) in enumerate(written):
+        while when - written[first][0] > _BUNCH_WITHIN:
+            first += 1
+        if last - first + 1 >= _BUNCH:
+            bunched.update(name for _, name in written[first : last + 1])
+    return frozenset(bunched)

@@ -1,0 +1,133 @@
+"""Sessions: what the event log tells of each time Windows ran. Pure: events in, values out.
+
+A boot writes its start twice (EventLog 6005, Kernel-General 12), and tells how the session before
+it ended: that it just stopped (Kernel-Power 41, EventLog 6008), or with which stop code. A session
+*came up* when it ended cleanly or lived for a quarter of an hour. A logon proves it as well, except
+where sessions since the last good one crashed right after theirs: some drivers wait for a logon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from recoverykit.model import BootEvent, BootEventKind
+
+SAME_BOOT = timedelta(minutes=2)  # between the records in which one boot tells its start
+LASTED = timedelta(minutes=15)  # a session alive this long came up
+_LIFE = (BootEventKind.SHUT_DOWN, BootEventKind.LOGGED_ON)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A session while its events are sorted into it."""
+
+    start: BootEvent
+    signs: list[BootEvent] = field(default_factory=list)
+    crashed: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    start: BootEvent
+    last_sign: BootEvent | None  # the last thing only a machine that came up writes
+    clean: bool  # it was shut down
+    crashed: bool  # it ended with a bug check
+    stopped: bool  # it just stopped, by what the next boot says: crash, power loss or hang
+
+    @property
+    def lasted(self) -> bool:
+        return self.last_sign is not None and self.last_sign.when - self.start.when >= LASTED
+
+
+def split(
+    events: Iterable[BootEvent],
+    recorded: Iterable[datetime] = (),
+    happened: Iterable[datetime] = (),
+) -> tuple[Session, ...]:
+    """Sessions, oldest first.
+
+    `recorded`: when a boot told of a bug check before it; `happened`: when one hit, by its dump.
+    """
+    ordered = sorted(events, key=lambda event: (event.when, event.kind))
+    drafts = _starts(ordered)
+    for event in ordered:
+        if event.kind in _LIFE:
+            _sign(drafts, event)
+        elif event.kind is BootEventKind.UNEXPECTED:
+            ended = _before(drafts, event.when)
+            if ended is not None:
+                ended.stopped = True
+    hit = [_before(drafts, when) for when in recorded]
+    hit += [_hit(drafts, when) for when in happened]
+    for draft in hit:
+        if draft is not None:
+            draft.crashed = draft.stopped = True
+    return tuple(_finished(draft) for draft in drafts)
+
+
+def good(sessions: Sequence[Session]) -> Session | None:
+    """The last session that came up; None where none is known."""
+    treacherous = False  # whether a logon proves nothing here
+    found: Session | None = None
+    for session in sessions:
+        if session.clean or session.lasted:
+            found, treacherous = session, False
+        elif session.last_sign is not None:
+            if session.crashed:
+                treacherous = True
+            elif not treacherous:
+                found = session
+    return found
+
+
+def _starts(events: Iterable[BootEvent]) -> list[_Draft]:
+    drafts: list[_Draft] = []
+    for event in events:
+        if event.kind is not BootEventKind.STARTED:
+            continue
+        if not drafts or event.when - drafts[-1].start.when > SAME_BOOT:
+            drafts.append(_Draft(event))
+    return drafts
+
+
+def _sign(drafts: Sequence[_Draft], event: BootEvent) -> None:
+    at = _index(drafts, event.when)
+    if at is not None:
+        drafts[at].signs.append(event)
+
+
+def _index(drafts: Sequence[_Draft], when: datetime) -> int | None:
+    """The session that ran at a moment."""
+    found = [at for at, draft in enumerate(drafts) if draft.start.when <= when]
+    return found[-1] if found else None
+
+
+def _before(drafts: Sequence[_Draft], when: datetime) -> _Draft | None:
+    """The session before the boot that recorded something at `when`."""
+    at = _index(drafts, when + SAME_BOOT)  # a boot may tell of the past before its own start
+    return drafts[at - 1] if at else None
+
+
+def _hit(drafts: Sequence[_Draft], when: datetime) -> _Draft | None:
+    """The session a crash ended. After a clean end it hit a boot that left no record."""
+    at = _index(drafts, when)
+    if at is None:
+        return None
+    ended = any(
+        sign.kind is BootEventKind.SHUT_DOWN and sign.when <= when for sign in drafts[at].signs
+    )
+    return None if ended else drafts[at]
+
+
+def _finished(draft: _Draft) -> Session:
+    signs = sorted(draft.signs, key=lambda sign: sign.when)
+    return Session(
+        draft.start,
+        signs[-1] if signs else None,
+        any(sign.kind is BootEventKind.SHUT_DOWN for sign in signs),
+        draft.crashed,
+        draft.stopped,
+    )
