@@ -11,14 +11,18 @@ from recoverykit.model import (
     BootEventKind,
     BootLogBlock,
     BootLogLine,
+    ContentFile,
     Crash,
+    CrashDump,
     DriverFailed,
     DriverFile,
     Evidence,
     FileSystem,
+    Module,
     Service,
     ServiceInstalled,
     Source,
+    StackHit,
     StartType,
     Volume,
     WindowsInstall,
@@ -143,3 +147,64 @@ def machine(*more: Sequence[Evidence] | Evidence) -> list[Evidence]:
     for item in more:
         evidence += item if isinstance(item, Sequence) else [item]
     return evidence
+
+
+# --- what crashes leave -------------------------------------------------------------------
+
+NT, ACME_BASE, GUARD_BASE = 0xFFFFF800_0A000000, 0xFFFFF800_0C000000, 0xFFFFF800_0D000000
+SIZE = 0x40000
+
+
+def module(name: str, base: int) -> Module:
+    return Module(name, base, SIZE, 0x6000_0000)
+
+
+def dump(
+    when: datetime = FIRST_CRASH,
+    bugcheck: int = D1,
+    *,
+    fault: str = "",
+    stack: Sequence[str] = (),
+    broken: str = "",
+    unloaded: Sequence[Module] = (),
+    address: int = 0,
+    parameters: tuple[int, ...] = (1, 2, 3, 4),
+    name: str = "",
+) -> CrashDump:
+    """A small dump; `stack` names the modules its words point into, top first."""
+    modules = (
+        module("ntoskrnl.exe", NT),
+        module("acmeflt.sys", ACME_BASE),
+        module("oldguard.sys", GUARD_BASE),
+        module("fltmgr.sys", 0xFFFFF800_0E000000),
+    )
+    bases = {one.name: one.base for one in modules}
+    hits = tuple(
+        StackHit(0xFFFF_F000 + 8 * at, bases.get(one, NT) + 0x123, one)
+        for at, one in enumerate(stack)
+    )
+    path = f"Windows/Minidump/{name or f'{when:%m%d%y-%H%M%S}-01.dmp'}"
+    return CrashDump(
+        Source(path, 0),
+        when,
+        bugcheck,
+        parameters,
+        "triage",
+        "x64",
+        19045,
+        timedelta(seconds=9),
+        when + timedelta(minutes=1),
+        modules=modules,
+        unloaded=tuple(unloaded),
+        broken_driver=broken,
+        fault_address=address or (bases[fault] + 0x11C4 if fault in bases else 0),
+        fault=fault,
+        stack=hits,
+    )
+
+
+def content(
+    name: str, *, driver: str = "acmeflt", changed: datetime = FRESH, blank: bool = False
+) -> ContentFile:
+    path = f"Windows/System32/drivers/{driver}/{name}"
+    return ContentFile(Source(path), f"{driver}.sys", 40_960, changed, blank)

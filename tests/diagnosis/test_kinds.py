@@ -1,0 +1,382 @@
+"""Answers that are no driver: content files, boot files, hives, storage, filters, updates, disks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from recoverykit.diagnosis.verdict import judge
+from recoverykit.model import (
+    BootFault,
+    BootProblem,
+    DeviceUse,
+    Diagnosis,
+    DiskTrouble,
+    DriverFile,
+    Evidence,
+    FilterUse,
+    Gap,
+    HardwareError,
+    HiveHealth,
+    HiveState,
+    Kind,
+    PendingServicing,
+    Service,
+    Source,
+    StartType,
+    StartupRepair,
+    Verdict,
+)
+from tests.diagnosis.scene import (
+    FIRST_CRASH,
+    FRESH,
+    GOOD,
+    INSTALL,
+    OFF,
+    OLD,
+    SYSTEM,
+    SYSTEM_LOG,
+    content,
+    crashes,
+    driver,
+    dump,
+    installed,
+    machine,
+    started,
+)
+
+MINUTE = timedelta(minutes=1)
+LOG = Source(SYSTEM_LOG, 7000)
+GUARD = driver("acmeflt")  # an old driver: whatever changed, it did not
+ACME = driver("acmeflt", changed=FRESH)
+DISK_CLASS = "{4d36e967-e325-11ce-bfc1-08002be10318}"
+KEYBOARD_CLASS = "{4d36e96b-e325-11ce-bfc1-08002be10318}"
+ADAPTER_CLASS = "{4d36e97b-e325-11ce-bfc1-08002be10318}"
+NVME = "PCI\\VEN_144D&DEV_A80A\\4&1c0"
+
+
+def judged(*more: Sequence[Evidence] | Evidence) -> Diagnosis:
+    return judge(INSTALL, machine(*more))
+
+
+def accused(diagnosis: Diagnosis) -> list[str]:
+    return [one.driver for one in diagnosis.suspects if one.verdict is Verdict.CULPRIT]
+
+
+# --- content files ------------------------------------------------------------------------
+
+
+def test_july_2024() -> None:
+    """The driver crashes, unchanged for a year; its newest channel file is hours old."""
+    diagnosis = judged(
+        GUARD,
+        content("C-00000291-00000000-00000032.sys"),
+        content("C-00000285-00000000-00000017.sys", changed=OLD),
+        dump(bugcheck=0x50, fault="acmeflt.sys"),
+    )
+    assert diagnosis.kind is Kind.CONTENT
+    assert accused(diagnosis) == ["C-00000291-00000000-00000032.sys"]
+    first, second, *_ = diagnosis.suspects
+    assert (first.kind, first.service, first.company) == (
+        Kind.CONTENT,
+        "acmeflt",
+        "Acme Security GmbH",
+    )
+    assert first.path == "Windows/System32/drivers/acmeflt/C-00000291-00000000-00000032.sys"
+    assert (second.driver, second.verdict) == ("acmeflt.sys", Verdict.SUSPECT)
+    assert first.driver in diagnosis.summary
+
+
+def test_files_written_together_are_equally_suspect() -> None:
+    files = [content(f"rules{n}.dat", changed=FRESH + timedelta(seconds=n)) for n in range(4)]
+    diagnosis = judged(GUARD, files, dump(fault="acmeflt.sys"))
+    assert accused(diagnosis) == []
+    assert {one.driver for one in diagnosis.suspects[:4]} == {f"rules{n}.dat" for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        pytest.param(
+            [*GUARD, content("a.dat", changed=OLD), dump(fault="acmeflt.sys")], id="old content"
+        ),
+        pytest.param(
+            [*ACME, content("a.dat"), dump(fault="acmeflt.sys")], id="the driver changed as well"
+        ),
+        pytest.param(
+            [*GUARD, content("a.dat"), dump(stack=["acmeflt.sys"])], id="only on the stack"
+        ),
+        pytest.param([*GUARD, content("a.dat"), *crashes()], id="nobody named"),
+    ],
+)
+def test_content_is_not_accused(evidence: list[Evidence]) -> None:
+    assert "a.dat" not in accused(judged(evidence))
+
+
+# --- crashes that name a driver -----------------------------------------------------------
+
+
+def test_a_dump_and_a_change() -> None:
+    diagnosis = judged(ACME, dump(fault="acmeflt.sys"))
+    assert (diagnosis.kind, accused(diagnosis)) == (Kind.DRIVER, ["acmeflt.sys"])
+
+
+def test_dump_after_dump_of_a_driver_that_did_not_change() -> None:
+    many = [
+        dump(FIRST_CRASH + n * 5 * MINUTE, fault="acmeflt.sys", parameters=(n, 2, 3, 4))
+        for n in range(3)
+    ]
+    late = driver("acmeflt", start=StartType.DEMAND)
+    assert accused(judged(late, many)) == ["acmeflt.sys"]
+    assert accused(judged(late, many[:1])) == []
+
+
+def test_what_was_survived_does_not_count() -> None:
+    diagnosis = judged(GUARD, dump(GOOD - timedelta(days=3), fault="acmeflt.sys"))
+    assert diagnosis.kind is Kind.HEALTHY
+    assert diagnosis.suspects == ()
+
+
+# --- before the kernel --------------------------------------------------------------------
+
+
+def boot_problem(*, fatal: bool) -> BootProblem:
+    text = "The boot store on disk.img#1 cannot be read."
+    return BootProblem(Source("EFI/Microsoft/Boot/BCD"), BootFault.STORE_DAMAGED, text, fatal=fatal)
+
+
+def test_boot_files() -> None:
+    assert judged(boot_problem(fatal=True)).kind is Kind.BCD
+    assert judged(boot_problem(fatal=False)).kind is Kind.HEALTHY
+
+
+@pytest.mark.parametrize("health", [HiveHealth.DAMAGED, HiveHealth.MISSING])
+def test_hives(health: HiveHealth) -> None:
+    diagnosis = judged(HiveState(Source(SYSTEM), "SYSTEM", health, "It is cut off."))
+    assert diagnosis.kind is Kind.HIVE
+    assert "cut off" in diagnosis.summary
+
+
+@pytest.mark.parametrize("health", [HiveHealth.CLEAN, HiveHealth.RECOVERED])
+def test_sound_hives(health: HiveHealth) -> None:
+    assert judged(HiveState(Source(SYSTEM), "SYSTEM", health)).kind is Kind.HEALTHY
+
+
+def test_the_first_fault_of_a_boot_is_the_answer() -> None:
+    hive = HiveState(Source(SYSTEM), "SYSTEM", HiveHealth.DAMAGED, "It is cut off.")
+    assert judged(hive, boot_problem(fatal=True)).kind is Kind.BCD
+    assert judged(boot_problem(fatal=True), hive).kind is Kind.BCD
+
+
+def test_a_fault_of_state_clears_the_driver() -> None:
+    diagnosis = judged(ACME, installed("acmeflt"), crashes(), boot_problem(fatal=True))
+    assert diagnosis.kind is Kind.BCD
+    assert accused(diagnosis) == []
+    assert diagnosis.suspects[0].driver == "acmeflt.sys"
+
+
+@pytest.mark.parametrize(
+    "change", [{"build": "2600", "product": "Windows XP"}, {"architecture": "ia64"}]
+)
+def test_what_we_cannot_work_on(change: dict[str, str]) -> None:
+    assert judge(replace(INSTALL, **change), machine()).kind is Kind.LOCKED  # type: ignore[arg-type]
+
+
+# --- storage ------------------------------------------------------------------------------
+
+
+def controller(
+    name: str = "stornvme", *, device: str = NVME, problem: int = 0, **changes: Any
+) -> list[Evidence]:
+    """A storage controller and its inbox driver."""
+    service, file = driver(name, company="Microsoft Corporation")
+    assert isinstance(service, Service)
+    use = DeviceUse(Source(SYSTEM, 0x2000, "Enum"), name, device, ADAPTER_CLASS, problem)
+    return [replace(service, **changes), file, use]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"start": StartType.DISABLED, "last_written": FRESH}, "disabled"),
+        ({"start": StartType.DEMAND, "last_written": FRESH}, "not to boot"),
+        ({"start_override": (("0", 3),), "last_written": FRESH}, "StartOverride"),
+        ({"path": None}, "missing"),
+    ],
+)
+def test_the_only_controller_cannot_start(change: dict[str, Any], said: str) -> None:
+    diagnosis = judged(controller(**change))
+    assert diagnosis.kind is Kind.STORAGE
+    assert diagnosis.suspects[0].driver == "stornvme.sys"
+    assert said in diagnosis.summary
+    assert accused(diagnosis) == []
+
+
+def test_another_controller_can() -> None:
+    broken = controller(start=StartType.DISABLED, last_written=FRESH)
+    assert judged(broken, controller("storahci", device="PCI\\VEN_8086&DEV_A352\\3&11")).kind is (
+        Kind.HEALTHY
+    )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(controller(), id="it can start"),
+        pytest.param(
+            controller(start=StartType.DISABLED, last_written=OLD), id="a good boot came since"
+        ),
+        pytest.param(
+            controller("uaspstor", device="USB\\VID_1\\2", start=StartType.DEMAND), id="USB"
+        ),
+        pytest.param(controller("pvscsi", start=StartType.DEMAND, boot_flags=2), id="promoted"),
+    ],
+)
+def test_sound_controllers(use: list[Evidence]) -> None:
+    assert judged(use).kind is Kind.HEALTHY
+
+
+def test_the_stack_of_every_disk() -> None:
+    service, file = driver("partmgr", company="Microsoft Corporation")
+    assert isinstance(service, Service)
+    assert judged(replace(service, path=None), file).kind is Kind.STORAGE
+    assert judged(service, file).kind is Kind.HEALTHY
+
+
+# --- filters ------------------------------------------------------------------------------
+
+
+def filter_use(
+    service: str, owner: str = DISK_CLASS, *, written: datetime = FRESH, scope: str = "class"
+) -> FilterUse:
+    source = Source(SYSTEM, 0x3000, f"ControlSet001\\Control\\Class\\{owner}\\UpperFilters")
+    return FilterUse(source, service, scope, owner, written=written)
+
+
+def test_a_filter_without_a_service() -> None:
+    diagnosis = judged(filter_use("gonefilt"))
+    assert diagnosis.kind is Kind.FILTER
+    assert diagnosis.suspects[0].driver == "gonefilt.sys"
+    assert diagnosis.suspects[0].kind is Kind.FILTER
+    assert accused(diagnosis) == []
+
+
+def test_a_disabled_filter() -> None:
+    service, file = driver("oldflt", start=StartType.DISABLED, written=FRESH)
+    assert judged(service, file, filter_use("oldflt", written=OLD)).kind is Kind.FILTER
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(filter_use("oldguard"), id="it loads"),
+        pytest.param(filter_use("gonefilt", KEYBOARD_CLASS), id="not of the disk"),
+        pytest.param(filter_use("gonefilt", written=OLD), id="a good boot came since"),
+    ],
+)
+def test_filters_that_stop_nothing(use: FilterUse) -> None:
+    assert judged(use).kind is Kind.HEALTHY
+
+
+# --- logs ---------------------------------------------------------------------------------
+
+
+def pending(when: datetime = OFF - MINUTE, *, active: bool = True) -> PendingServicing:
+    text = "pending.xml waits for the next boot."
+    return PendingServicing(
+        Source("Windows/WinSxS/pending.xml"), "pending.xml", text, when, active=active
+    )
+
+
+def test_an_ordinary_restart_is_pending() -> None:
+    assert judged(pending()).kind is Kind.HEALTHY
+
+
+def test_an_update_that_does_not_get_finished() -> None:
+    failed = [started(FIRST_CRASH + n * 4 * MINUTE) for n in range(3)]
+    assert judged(pending(), failed).kind is Kind.SERVICING
+    assert judged(pending(), crashes(bugcheck=0xC000021A)).kind is Kind.SERVICING
+    assert judged(pending(active=False), failed).kind is Kind.UNKNOWN
+
+
+def test_a_culprit_comes_before_a_pending_update() -> None:
+    diagnosis = judged(pending(), ACME, installed("acmeflt"), dump(fault="acmeflt.sys"))
+    assert diagnosis.kind is Kind.DRIVER
+
+
+def repair(*causes: tuple[str, str], files: tuple[str, ...] = ()) -> StartupRepair:
+    return StartupRepair(
+        Source("Windows/System32/LogFiles/Srt/SrtTrail.txt", 1),
+        FIRST_CRASH + MINUTE,
+        GOOD,
+        3,
+        "C:\\Windows",
+        tuple(text for text, _ in causes),
+        files,
+        areas=tuple(area for _, area in causes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("area", "kind"),
+    [
+        ("bcd", Kind.BCD),
+        ("update", Kind.SERVICING),
+        ("driver", Kind.UNKNOWN),
+        ("unknown", Kind.UNKNOWN),
+    ],
+)
+def test_what_startup_repair_found(area: str, kind: Kind) -> None:
+    assert judged(repair(("A cause.", area))).kind is kind
+
+
+def test_startup_repair_names_a_driver() -> None:
+    cause = "Boot critical file c:\\windows\\system32\\drivers\\acmeflt.sys is corrupt."
+    found = repair((cause, "file"), files=("c:\\windows\\system32\\drivers\\acmeflt.sys",))
+    service, file = ACME
+    assert isinstance(file, DriverFile)
+    damaged = [service, replace(file, damage="it is cut off")]
+    assert accused(judged(damaged, found)) == ["acmeflt.sys"]
+    assert accused(judged(GUARD, found)) == []
+
+
+def trouble(count: int, when: datetime = FRESH) -> list[Evidence]:
+    return [DiskTrouble(LOG, when, 7, "disk", "\\Device\\Harddisk0\\DR0", severe=True)] * count
+
+
+def test_disks() -> None:
+    assert judged(trouble(3), crashes(bugcheck=0x7A)).kind is Kind.DISK
+    assert judged(trouble(9)).kind is Kind.HEALTHY  # it starts, so far
+    assert judged(trouble(3, OLD), crashes()).kind is Kind.UNKNOWN
+    unread = Gap(Source("Windows/System32/config/SOFTWARE"), "[Errno 5] Input/output error")
+    assert judged(unread, crashes()).kind is Kind.DISK
+
+
+def test_hardware() -> None:
+    fatal = HardwareError(LOG, FIRST_CRASH, 18, fatal=True)
+    assert judged(fatal, crashes(bugcheck=0x124)).kind is Kind.HARDWARE
+    assert judged(replace(fatal, fatal=False)).kind is Kind.HEALTHY
+
+
+def test_crashes_of_every_kind_are_no_drivers() -> None:
+    codes = (0x1A, 0x50, 0x3B, 0x139)
+    many = [
+        dump(FIRST_CRASH + n * MINUTE, code, parameters=(n, 0, 0, 0))
+        for n, code in enumerate(codes)
+    ]
+    diagnosis = judged(GUARD, many)
+    assert diagnosis.kind is Kind.HARDWARE
+    assert accused(diagnosis) == []
+    assert judged(GUARD, many[:2]).kind is Kind.UNKNOWN
+
+
+def test_the_story_is_told_in_order() -> None:
+    moments = judged(ACME, installed("acmeflt"), dump(fault="acmeflt.sys")).timeline
+    assert [one.when for one in moments] == sorted(one.when for one in moments)
+    assert {"boot", "good", "install", "change", "crash"} <= {one.what for one in moments}
+    assert any("acmeflt.sys" in one.text for one in moments if one.what == "crash")
+    assert all(one.sources for one in moments)
