@@ -42,6 +42,7 @@ from recoverykit.visit import (
     Options,
     check_boot,
     examine,
+    examiner,
     list_history,
     name_only,
     ntfs_state,
@@ -61,7 +62,8 @@ def find(target: Path | None, options: Options = DEFAULT) -> Report:
 
 def diagnose(target: Path | None, options: Options = DEFAULT) -> Report:
     """Say what keeps each installation from starting, and what a repair would do."""
-    return summarise("diagnose", *visit(survey(target, options), examine, options))
+    seen = survey(target, options)
+    return summarise("diagnose", *visit(seen, examiner(seen, options), options))
 
 
 def check(target: Path | None, options: Options = DEFAULT) -> Report:

@@ -6,7 +6,8 @@ report, and one broken installation does not hide the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class Options:
 
 DEFAULT = Options()
 
+_SMALL = 1 << 30  # Windows makes its "System Reserved" 50 to 600 MiB
 _ESP = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")  # UEFI specification, sections 5.2, 5.3
 
 
@@ -149,12 +151,56 @@ def name_only(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
     return InstallReport(install)
 
 
-def examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
-    """Evidence, verdict, and the plan or the refusals that follow from it.
+def examiner(seen: Survey, options: Options) -> Look:
+    """`examine`, with the volumes beside an installation: its boot files lie on one of them."""
 
-    An unclean journal is evidence, too: a boot began and did not end.
-    """
-    evidence = (*collect(install), *((state,) if state else ()))
+    def look(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
+        with _boot_volumes(install.volume, seen, options) as (opened, gaps):
+            found = collect(install, opened, seen.volumes)
+        return _examined(install, state, (*found, *gaps))
+
+    return look
+
+
+@contextmanager
+def _boot_volumes(
+    own: Volume, seen: Survey, options: Options
+) -> Iterator[tuple[list[tuple[Volume, Path]], list[Gap]]]:
+    """The other volumes of the same disk that may hold boot files, opened read-only."""
+    opened: list[tuple[Volume, Path]] = []
+    gaps: list[Gap] = []
+    with ExitStack() as stack:
+        for volume in seen.volumes:
+            if not _may_hold_boot_files(volume, own):
+                continue
+            options.say(f"Reading the boot files on {volume.name}")
+            try:
+                opened.append((volume, stack.enter_context(mounts.opened(volume))))
+            except RecoveryKitError as exc:
+                reason = f"whether it holds boot files is not known: {sentence(exc)}"
+                gaps.append(Gap(Source(volume.name), reason))
+        yield opened, gaps
+
+
+def _may_hold_boot_files(volume: Volume, own: Volume) -> bool:
+    """The EFI system partition, or a small volume like the "System Reserved" of BIOS machines."""
+    if volume.disk is None or volume.disk != own.disk or volume == own or volume.disk.member_of:
+        return False
+    if volume.filesystem not in (FileSystem.FAT, FileSystem.NTFS):
+        return False
+    return volume.type in _ESP or volume.size <= _SMALL
+
+
+def examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
+    """Evidence, verdict, and the plan or the refusals that follow from it."""
+    return _examined(install, state, collect(install))
+
+
+def _examined(
+    install: WindowsInstall, state: NtfsState | None, found: Sequence[Evidence]
+) -> InstallReport:
+    """An unclean journal is evidence, too: a boot began and did not end."""
+    evidence = (*found, *((state,) if state else ()))
     diagnosis = verdict.judge(install, evidence)
     entry = InstallReport(install, diagnosis=diagnosis, exit_code=_diagnosis_code(diagnosis))
     left = transaction.abandoned(install.mount)

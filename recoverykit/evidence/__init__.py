@@ -6,17 +6,26 @@ One module an artifact, each a generator of Evidence; what is absent or damaged 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from recoverykit import installs
 from recoverykit.errors import RecoveryKitError
 from recoverykit.evidence import bootlog, devices, drivers, events, services
 from recoverykit.formats.hive import Hive
-from recoverykit.model import Evidence, Gap, Service, Source, WindowsInstall
+from recoverykit.model import Evidence, Gap, Service, Source, Volume, WindowsInstall
 
 
-def collect(install: WindowsInstall) -> tuple[Evidence, ...]:
-    """All evidence of one installation. Never raises on bad input: what fails is a Gap."""
+def collect(
+    install: WindowsInstall,
+    boot_volumes: Sequence[tuple[Volume, Path]] = (),
+    volumes: Sequence[Volume] = (),
+) -> tuple[Evidence, ...]:
+    """All evidence of one installation. Never raises on bad input: what fails is a Gap.
+
+    `boot_volumes`: other volumes of its disk that may hold boot files, with where they are mounted;
+    `volumes`: every volume that was seen, to know which partitions exist.
+    """
     return tuple(_collect(install))
 
 
