@@ -37,7 +37,7 @@ def collect(install: WindowsInstall) -> Iterator[Evidence]:
     try:
         content = reading.beginning(install.mount, name, _SIZE)
     except (OSError, RecoveryKitError) as exc:
-        yield Gap(Source(name), f"The boot status cannot be read: {exc}.")
+        yield Gap(Source(name), f"The boot status cannot be read: {reading.why(exc)}.")
         return
     if content is None:
         return
@@ -51,7 +51,7 @@ def collect_boot_volume(volume: Volume, mount: Path) -> Iterator[Evidence]:
         try:
             content = reading.beginning(mount, name, boot_manager_log.LOG_SIZE)
         except (OSError, RecoveryKitError) as exc:
-            reason = f"The boot manager's log on {volume.name} cannot be read: {exc}."
+            reason = f"The boot manager's log on {volume.name} cannot be read: {reading.why(exc)}."
             yield Gap(Source(name), reason)
             continue
         if content is not None:
@@ -62,7 +62,9 @@ def _status(content: Content) -> Evidence:
     try:
         status = bootstat.parse(content.data[: bootstat.STATUS_SIZE])
     except FormatError as exc:
-        return Gap(Source(content.path, exc.offset), f"The boot status is not usable: {exc}.")
+        return Gap(
+            Source(content.path, exc.offset), f"The boot status is not usable: {reading.why(exc)}."
+        )
     return BootStatus(
         source=Source(content.path, 0),
         written=content.written,
@@ -82,7 +84,10 @@ def _events(content: Content, base: int) -> Iterator[Evidence]:
     try:
         log = boot_manager_log.parse(content.data[base:])
     except FormatError as exc:
-        yield Gap(Source(content.path, base + exc.offset), f"The boot log is not usable: {exc}.")
+        yield Gap(
+            Source(content.path, base + exc.offset),
+            f"The boot log is not usable: {reading.why(exc)}.",
+        )
         return
     for event in deque(log.events, maxlen=MAX_EVENTS):
         yield BootManagerEvent(

@@ -25,6 +25,17 @@ class Content:
     skipped: int = 0  # bytes in front of `data`
 
 
+def why(exc: Exception) -> str:
+    """An error as the end of a sentence, without the host's paths and without a full stop."""
+    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return text.rstrip(".")
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Text of the target for a sentence of ours: one line, no control characters, not too long."""
+    return "".join(character if character.isprintable() else " " for character in text[:limit])
+
+
 def beginning(mount: Path, name: str, limit: int) -> Content | None:
     """The first `limit` bytes; None where there is no such file. Raises as `end`."""
     return _read(mount, name, limit, from_end=False)

@@ -25,7 +25,9 @@ def collect(install: WindowsInstall) -> Iterator[Evidence]:
         try:
             yield from _read(install, path)
         except (OSError, RecoveryKitError) as exc:
-            yield Gap(Source(path), f"The log of Startup Repair cannot be read: {exc}.")
+            yield Gap(
+                Source(path), f"The log of Startup Repair cannot be read: {reading.why(exc)}."
+            )
 
 
 def _read(install: WindowsInstall, path: str) -> Iterator[Evidence]:
