@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from recoverykit import console, medium, pipeline, report
+from recoverykit import console, medium, pipeline, report, report_json
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import consoles, medium_device, reports
@@ -78,7 +78,7 @@ def _keep(screen: Screen, found: Report, options: Options) -> None:
     about = found.installations[0].install.volume.serial or "disk"
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{about}-{found.verb}"
     files = {
-        f"{name}.json": report.to_json(found).encode(),
+        f"{name}.json": report_json.to_json(found).encode(),
         f"{name}.txt": report.to_text(found, details=True).encode(),
     }
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recoverykit import installs, report
+from recoverykit import installs, report, report_json
 from recoverykit.errors import (
     NoCulpritError,
     RecoveryKitError,
@@ -185,7 +185,7 @@ def _apply(entry: InstallReport, options: Options, look: Look) -> InstallReport:
         if fresh.plan is None:
             raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
         options.say(f"Repairing {report.describe(install)}")
-        written = report.to_json(summarise("repair", (fresh,))).encode()
+        written = report_json.to_json(summarise("repair", (fresh,))).encode()
         # Refuses by itself when a file is no longer what the plan saw.
         info = transaction.apply(install, fresh.plan, now=datetime.now(UTC), report=written)
     options.say("Reading the result from the disk")

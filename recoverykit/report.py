@@ -1,19 +1,14 @@
-"""A Report as JSON (schema recoverykit.report/1, docs/report-schema.md) and as text.
+"""A Report as text, and the words that every form of it shares.
 
-Pure: values in, strings out. The JSON is promised to scripts: names are added, never renamed
-or removed, while the schema's number stays.
+Pure: values in, strings out. JSON and HTML are made in rooms of their own.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from recoverykit import __version__
 from recoverykit.model import (
     CheckLine,
     Diagnosis,
@@ -22,6 +17,8 @@ from recoverykit.model import (
     Gap,
     InstallReport,
     KeyChange,
+    Kind,
+    Moment,
     Outcome,
     Plan,
     QuarantineFile,
@@ -31,181 +28,15 @@ from recoverykit.model import (
     Source,
     Suspect,
     TransactionInfo,
-    ValueChange,
     Verdict,
     WindowsInstall,
 )
 
-SCHEMA = "recoverykit.report/1"
 START_NAMES = {0: "boot", 1: "system", 2: "automatic", 3: "on demand", 4: "disabled"}
 _REG_DWORD, _TEXTS = 4, (1, 2, 6, 7)
 _MOST_LINES = 200  # of a plan that are shown to a person
 _LONG = 60  # characters of a value's text
-
-
-# --- JSON ---------------------------------------------------------------------------------
-
-
-def to_json(report: Report) -> str:
-    """The report as indented JSON, ending in a newline."""
-    document = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "verb": report.verb,
-        "exit_code": report.exit_code,
-        "installations": [_install(entry) for entry in report.installations],
-        "gaps": [_gap(gap) for gap in report.gaps],
-        "notes": list(report.notes),
-    }
-    # ASCII: names from a hive may hold lone surrogates, which no encoding can write.
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _install(entry: InstallReport) -> dict[str, Any]:
-    install = entry.install
-    gaps = entry.diagnosis.gaps if entry.diagnosis else ()
-    return {
-        "root": install.root,
-        "windows": {
-            "folder": install.folder,
-            "product": install.product,
-            "build": install.build,
-            "architecture": install.architecture,
-            "control_set": install.control_set,
-        },
-        "volume": {
-            "name": install.volume.name,
-            "filesystem": str(install.volume.filesystem),
-            "identity": install.volume.identity,
-            "serial": install.volume.serial,
-            "removable": bool(install.volume.disk and install.volume.disk.removable),
-        },
-        "diagnosis": _diagnosis(entry.diagnosis),
-        "gaps": [_gap(gap) for gap in gaps],
-        "plan": _plan(entry.plan, entry.plan_digest),
-        "refusals": [
-            {"driver": r.driver, "service": r.service, "reason": r.reason} for r in entry.refusals
-        ],
-        "outcome": str(entry.outcome) if entry.outcome else None,
-        "transaction": entry.transaction or None,
-        "checks": [_check(line) for line in entry.checks],
-        "history": [_transaction(info) for info in entry.history],
-        "error": entry.error or None,
-        "exit_code": entry.exit_code,
-        "notes": list(entry.notes),
-    }
-
-
-def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
-    if diagnosis is None:
-        return None
-    return {
-        "kind": str(diagnosis.kind),
-        "summary": diagnosis.summary,
-        "suspects": [_suspect(suspect) for suspect in diagnosis.suspects],
-    }
-
-
-def _suspect(suspect: Suspect) -> dict[str, Any]:
-    return {
-        "driver": suspect.driver,
-        "service": suspect.service,
-        "verdict": str(suspect.verdict),
-        "weight": suspect.weight,
-        "path": suspect.path,
-        "company": suspect.company,
-        "version": suspect.version,
-        "findings": [_finding(finding) for finding in suspect.findings],
-    }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "rule": finding.rule,
-        "weight": finding.weight,
-        "reason": finding.reason,
-        "source": place(finding.sources[0]) if finding.sources else None,
-        "sources": [_source(source) for source in finding.sources],
-    }
-
-
-def _source(source: Source) -> dict[str, Any]:
-    return {"path": source.path, "offset": source.offset, "key": source.key or None}
-
-
-def _gap(gap: Gap) -> dict[str, Any]:
-    return {"source": _source(gap.source), "reason": gap.reason}
-
-
-def _plan(plan: Plan | None, digest: str) -> dict[str, Any] | None:
-    if plan is None:
-        return None
-    return {
-        "digest": digest,
-        "driver": plan.driver,
-        "service": plan.service,
-        "reason": plan.reason,
-        "actions": [row for action in plan.actions for row in _action(action)],
-        "space_needed": plan.space_needed,
-    }
-
-
-def _action(action: EditHive | QuarantineFile) -> Iterator[dict[str, Any]]:
-    if isinstance(action, QuarantineFile):
-        yield {
-            "action": "quarantine-file",
-            "path": action.path,
-            "sha256": action.sha256,
-            "size": action.size,
-        }
-        return
-    for change in action.changes:
-        if isinstance(change, ValueChange):
-            yield {"action": "set-value", "hive": action.hive, **_value_change(change)}
-        else:
-            verb = "delete-key" if change.after is None else "create-key"
-            yield {"action": verb, "hive": action.hive, "key": change.key}
-
-
-def _value_change(change: ValueChange) -> dict[str, Any]:
-    stands = change.after if change.after is not None else change.before
-    before, after = (
-        None if data is None else data.data.hex() for data in (change.before, change.after)
-    )
-    return {
-        "key": change.key,
-        "name": change.name,
-        "type": None if stands is None else stands.type,
-        "before": before,
-        "after": after,
-    }
-
-
-def _check(line: CheckLine) -> dict[str, Any]:
-    return {
-        "check": line.check,
-        "ok": line.ok,
-        "text": line.text,
-        "sources": [_source(source) for source in line.sources],
-    }
-
-
-def _transaction(info: TransactionInfo) -> dict[str, Any]:
-    return {
-        "id": info.id,
-        "state": info.state,
-        "started": _iso(info.started),
-        "summary": info.summary,
-        "folder": info.folder,
-        "changed": list(info.changed),
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
-# --- text ---------------------------------------------------------------------------------
+_MOST_MOMENTS = 40  # of the timeline that are shown to a person
 
 
 def to_text(report: Report, *, details: bool = False, width: int = 100) -> str:
@@ -217,13 +48,20 @@ def to_text(report: Report, *, details: bool = False, width: int = 100) -> str:
     for number, entry in enumerate(report.installations, start=1):
         lines += [*_install_text(number, entry, details=details), ""]
     if not report.installations:
-        lines += ["No Windows installation was found.", ""]
+        lines += [_nothing_found(report), ""]
     lines += _gaps_text(report.gaps)
     lines += [f"Note: {note}" for note in report.notes]
     while lines and not lines[-1]:
         lines.pop()
     shown = (wrapped for line in lines for wrapped in _wrapped(printable(line), width))
     return "\n".join(shown) + "\n"
+
+
+def _nothing_found(report: Report) -> str:
+    shut = [gap.source.path for gap in report.gaps if gap.closed]
+    if not shut:
+        return "No Windows installation was found."
+    return f"No Windows installation was found, but {', '.join(shut[:3])} stayed shut (below)."
 
 
 def printable(text: str) -> str:
@@ -266,9 +104,12 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
     yield f"[{number}] {describe(entry.install)}"
     if entry.diagnosis:
         yield f"    {entry.diagnosis.summary}"
+        yield from _findings_text(entry.diagnosis, details=details)
         for suspect in entry.diagnosis.suspects:
             if details or (suspect.verdict is not Verdict.UNKNOWN and not _is_done(entry)):
                 yield from _suspect_text(suspect)
+        if details:
+            yield from _timeline_text(entry.diagnosis.timeline)
     for refusal in entry.refusals:
         yield f"    Refused: {refusal.reason}"
     if entry.plan and entry.outcome in (None, Outcome.PLANNED, Outcome.REFUSED):
@@ -303,9 +144,46 @@ def _suspect_text(suspect: Suspect) -> Iterator[str]:
         f" ({about})" if about else ""
     )
     for finding in suspect.findings:
-        yield f"      - {finding.reason}"
-        if finding.sources:
-            yield f"        seen in {place(finding.sources[0])}"
+        yield from _finding_text(finding)
+
+
+def _finding_text(finding: Finding) -> Iterator[str]:
+    yield f"      - {finding.reason}"
+    if finding.sources:
+        yield f"        seen in {place(finding.sources[0])}"
+
+
+def _findings_text(diagnosis: Diagnosis, *, details: bool) -> Iterator[str]:
+    """What speaks for the verdict where it is no driver's; all of it in the details."""
+    named = {finding for suspect in diagnosis.suspects for finding in suspect.findings}
+    shown = [
+        finding
+        for finding in diagnosis.findings
+        if finding not in named and (details or finding.kind is diagnosis.kind)
+    ]
+    if shown:
+        yield "    What speaks for it:" if not details else "    Findings about no driver:"
+    for finding in shown:
+        yield from _finding_text(finding)
+
+
+def _timeline_text(moments: Sequence[Moment]) -> Iterator[str]:
+    if moments:
+        yield "    What happened (UTC):"
+    for moment in moments[-_MOST_MOMENTS:]:
+        yield f"      {moment.when:%Y-%m-%d %H:%M:%S}  {moment.what:<8} {moment.text}"
+
+
+def kind_of(report: Report) -> str | None:
+    """What to do first: of the first installation that has a fault, else of the first.
+
+    "locked" where no Windows was found and a volume stayed shut; None where nothing was diagnosed.
+    """
+    kinds = [entry.diagnosis.kind for entry in report.installations if entry.diagnosis]
+    if not report.installations and any(gap.closed for gap in report.gaps):
+        return str(Kind.LOCKED)
+    faults = [kind for kind in kinds if kind is not Kind.HEALTHY]
+    return next((str(kind) for kind in (*faults, *kinds)), None)
 
 
 def plan_text(plan: Plan) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from recoverykit import report
+from recoverykit import report, report_json
 from recoverykit.console import Screen
 from recoverykit.model import LogPolicy, Report
 from recoverykit.visit import Options
@@ -68,7 +68,7 @@ def show(found: Report, *, details: bool = False) -> None:
 def finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
     """A report in the form that was asked for, and its exit code."""
     if as_json:
-        typer.echo(report.to_json(found), nl=False)
+        typer.echo(report_json.to_json(found), nl=False)
     else:
         show(found, details=details)
     raise typer.Exit(found.exit_code)

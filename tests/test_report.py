@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from recoverykit import report
+from recoverykit import report, report_json
 from recoverykit.model import (
     CheckLine,
     Diagnosis,
@@ -17,6 +18,7 @@ from recoverykit.model import (
     Gap,
     InstallReport,
     Kind,
+    Moment,
     Outcome,
     Plan,
     QuarantineFile,
@@ -78,7 +80,7 @@ ENTRY = InstallReport(INSTALL, diagnosis=DIAGNOSIS, plan=PLAN, plan_digest="d1")
 
 
 def document(entry: InstallReport = ENTRY) -> dict[str, object]:
-    loaded: dict[str, object] = json.loads(report.to_json(Report("diagnose", (entry,))))
+    loaded: dict[str, object] = json.loads(report_json.to_json(Report("diagnose", (entry,))))
     return loaded
 
 
@@ -154,6 +156,43 @@ def test_places_can_be_looked_up(source: Source, expected: str) -> None:
     assert report.place(source) == expected
 
 
+def test_what_is_no_driver_has_its_reasons_too() -> None:
+    found = Finding(
+        "disk", "disk-events", 50, "It has bad blocks.", (Source("S.evtx", 9),), Kind.DISK
+    )
+    odd = Finding("update", "update-pending", 35, "It waits.", (Source("p.xml"),), Kind.SERVICING)
+    moment = Moment(datetime(2024, 7, 19, 4, 9, tzinfo=UTC), "crash", "Windows stopped", ())
+    diagnosis = Diagnosis(Kind.DISK, "The disk.", findings=(found, odd), timeline=(moment,))
+    short = report.to_text(Report("diagnose", (InstallReport(INSTALL, diagnosis),)))
+    assert "It has bad blocks." in short
+    assert "It waits." not in short
+    long = report.to_text(Report("diagnose", (InstallReport(INSTALL, diagnosis),)), details=True)
+    assert "It waits." in long
+    assert "2024-07-19 04:09:00  crash    Windows stopped" in long
+    told = document(InstallReport(INSTALL, diagnosis))
+    assert told["kind"] == "disk"
+    (install,) = told["installations"]  # type: ignore[misc]
+    assert [one["subject"] for one in install["diagnosis"]["findings"]] == ["disk", "update"]
+    assert install["diagnosis"]["timeline"][0]["when"] == "2024-07-19T04:09:00+00:00"
+
+
+def test_the_kind_of_a_whole_report() -> None:
+    def of(*kinds: Kind, shut: bool = False) -> str | None:
+        entries = tuple(InstallReport(INSTALL, Diagnosis(kind, "x")) for kind in kinds)
+        gaps = (Gap(Source("/dev/sda3"), "locked by BitLocker", closed=True),) if shut else ()
+        return report.kind_of(Report("diagnose", entries, gaps))
+
+    assert of() is None
+    assert of(shut=True) == "locked"
+    assert of(Kind.HEALTHY) == "healthy"
+    assert of(Kind.HEALTHY, Kind.HIVE, shut=True) == "hive"
+
+
+def test_a_shut_volume_is_not_no_windows() -> None:
+    shut = Gap(Source("/dev/sda3"), "locked by BitLocker", closed=True)
+    assert "/dev/sda3 stayed shut" in report.to_text(Report("find", gaps=(shut,)))
+
+
 def test_no_windows_is_said_in_one_sentence() -> None:
     assert report.to_text(Report("find")) == "No Windows installation was found.\n"
 
@@ -171,4 +210,5 @@ def test_no_windows_is_said_in_one_sentence() -> None:
 def test_names_from_a_disk_cannot_steer_the_terminal(name: str, shown: str) -> None:
     entry = InstallReport(INSTALL, error=name)
     assert f"    Error: {shown}\n" in report.to_text(Report("find", (entry,)))
-    assert json.loads(report.to_json(Report("find", (entry,))))["installations"][0]["error"] == name
+    loaded = json.loads(report_json.to_json(Report("find", (entry,))))
+    assert loaded["installations"][0]["error"] == name

@@ -1,4 +1,4 @@
-"""Answers that are no driver: content files, boot files, hives, storage, filters, updates, disks."""
+"""Answers that are no driver: content, boot files, hives, storage, filters, updates, hardware."""
 
 from __future__ import annotations
 
