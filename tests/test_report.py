@@ -171,7 +171,9 @@ def test_what_is_no_driver_has_its_reasons_too() -> None:
     assert "2024-07-19 04:09:00  crash    Windows stopped" in long
     told = document(InstallReport(INSTALL, diagnosis))
     assert told["kind"] == "disk"
-    (install,) = told["installations"]  # type: ignore[misc]
+    installs = told["installations"]
+    assert isinstance(installs, list)
+    (install,) = installs
     assert [one["subject"] for one in install["diagnosis"]["findings"]] == ["disk", "update"]
     assert install["diagnosis"]["timeline"][0]["when"] == "2024-07-19T04:09:00+00:00"
 
