@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from recoverykit.errors import FormatError
 
+FILE = "PE file"  # what FormatErrors of the headers call it
 MACHINES = {0x8664: "x64", 0x014C: "x86", 0xAA64: "arm64", 0x01C4: "arm", 0x0200: "ia64"}
 
 EXPORTS, IMPORTS, RESOURCES, CERTIFICATES = 0, 1, 2, 4  # numbers of data directories
@@ -76,23 +77,23 @@ def headers(stream: Stream) -> Headers:
     """The headers of a PE file. Raises FormatError for anything else, OSError where unreadable."""
     head = read_at(stream, 0, _HEAD)
     if len(head) < _DOS.size:
-        raise FormatError("PE file", 0, f"{len(head)} bytes are too few")
+        raise FormatError(FILE, 0, f"{len(head)} bytes are too few")
     magic, start = _DOS.unpack_from(head)
     if magic != b"MZ":
-        raise FormatError("PE file", 0, "does not start with MZ")
+        raise FormatError(FILE, 0, "does not start with MZ")
     if start > _MAX_PE_OFFSET:
-        raise FormatError("PE file", 0x3C, f"header offset {start:#x} is absurd")
+        raise FormatError(FILE, 0x3C, f"header offset {start:#x} is absurd")
     if start + 0x200 > len(head):
         head += read_at(stream, len(head), start + 0x2000 - len(head))
     signature, machine, count, stamp, _, _, optional_size, _ = unpack(_COFF, head, start)
     if signature != b"PE\0\0":
-        raise FormatError("PE file", start, "has no PE signature")
+        raise FormatError(FILE, start, "has no PE signature")
     if count > _MAX_SECTIONS:
-        raise FormatError("PE file", start + 6, f"{count} sections are too many")
+        raise FormatError(FILE, start + 6, f"{count} sections are too many")
     optional = start + _COFF.size
     (magic_number,) = unpack(struct.Struct("<H"), head, optional)
     if magic_number not in (0x10B, 0x20B):
-        raise FormatError("PE file", optional, f"optional header magic {magic_number:#x}")
+        raise FormatError(FILE, optional, f"optional header magic {magic_number:#x}")
     wide = magic_number == 0x20B
     checksum, subsystem = unpack(struct.Struct("<IH"), head, optional + 64)
     return Headers(
@@ -130,7 +131,7 @@ def unpack(layout: struct.Struct, data: bytes, offset: int, base: int = 0) -> tu
     try:
         return layout.unpack_from(data, offset)
     except struct.error as exc:
-        raise FormatError("PE file", base + offset, "is cut off") from exc
+        raise FormatError(FILE, base + offset, "is cut off") from exc
 
 
 def _word(head: bytes, offset: int) -> int:
