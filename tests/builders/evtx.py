@@ -3,7 +3,7 @@
 Layout: libyal "Windows XML Event Log (EVTX) format". Like Windows we write one System template
 per chunk whose last value is nested binary XML, an instance of a second template for the event
 data; names and templates are shared through the chunk's tables. Field names are those of the real
-logs in ../shared/data/evtx. Not written: fragments without templates, user data, long keywords.
+logs in ../shared/data/evtx. Not written: fragments without templates, long keywords.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ def moment(value: datetime) -> Value:
     return (0x11, struct.pack("<Q", filetime(value)))
 
 
+def hex32(value: int) -> Value:
+    return (0x14, struct.pack("<I", value))
+
+
 def hex64(value: int) -> Value:
     return (0x15, struct.pack("<Q", value))
 
@@ -84,7 +88,10 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One record. `data` holds (name, value) pairs; a name of "" is a classic <Data>."""
+    """One record. `data` holds (name, value) pairs; a name of "" is a classic <Data>.
+
+    With `user_data`, the name of an element and its namespace, the data are elements in it.
+    """
 
     when: datetime
     provider: Provider
@@ -98,6 +105,8 @@ class Event:
     process: tuple[int, int] | None = (4, 8)
     computer: str = "DESKTOP-2KGM189"
     as_system: bool = False
+    channel: str = "System"
+    user_data: tuple[str, str] | None = None
 
 
 # --- binary XML ---------------------------------------------------------------------------
@@ -281,11 +290,13 @@ def _system_values(event: Event, number: int) -> list[Value]:
         text(provider.name),
         guid(provider.guid) if provider.guid else NULL,
         text(provider.source) if provider.source else NULL,
-        text("System"),
+        text(event.channel),
     ]
 
 
 def _payload(event: Event) -> tuple[_Element, list[Value]]:
+    if event.user_data is not None:
+        return _user_data(event, *event.user_data)
     children = [
         _Element("Data", (("Name", name),) if name else (), (_Slot(index, value[0]),))
         for index, (name, value) in enumerate(event.data)
@@ -295,6 +306,15 @@ def _payload(event: Event) -> tuple[_Element, list[Value]]:
         children.append(_Element("Binary", (), (_Slot(len(values), 0x0E),)))
         values.append(binary(event.binary))
     return _Element("EventData", (), tuple(children)), values
+
+
+def _user_data(event: Event, name: str, namespace: str) -> tuple[_Element, list[Value]]:
+    fields = tuple(
+        _Element(field, (), (_Slot(index, value[0]),))
+        for index, (field, value) in enumerate(event.data)
+    )
+    inner = _Element(name, (("xmlns", namespace),), fields)
+    return _Element("UserData", (), (inner,)), [value for _name, value in event.data]
 
 
 def _append(chunk: _Chunk, event: Event, number: int) -> None:
