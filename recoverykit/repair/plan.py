@@ -30,6 +30,7 @@ from recoverykit.model import (
     Evidence,
     FileState,
     KeyChange,
+    Kind,
     Plan,
     QuarantineFile,
     Refusal,
@@ -59,6 +60,10 @@ def make(
 
     Reads the files involved to name their hashes; writes nothing. Raises OSError, FormatError.
     """
+    if suspect.kind is Kind.CONTENT:
+        return _content(install, suspect)
+    if suspect.kind is not Kind.DRIVER:
+        return _refusal(suspect, "disabling it would not mend what is wrong with it.")
     services = _services(suspect, evidence)
     if not services:
         return _refusal(suspect, "no driver service of this Windows loads it any more.")
@@ -75,6 +80,26 @@ def make(
     if not values:
         return _refusal(suspect, "its service is disabled already.")
     return _plan(install, suspect, services, values)
+
+
+def _content(install: WindowsInstall, suspect: Suspect) -> Plan | Refusal:
+    """A data file is moved away; the driver that reads it stays, and starts without it."""
+    path = suspect.path
+    if path is None or not (install.mount / path).is_file():
+        return _refusal(suspect, "the file is not there any more.")
+    if not can_be_put_back(install.mount / path):
+        return _refusal(suspect, "it has other hard links, so it could not be put back exactly.")
+    state = file_state(install.mount, path)
+    return Plan(
+        root=install.root,
+        driver=suspect.driver,
+        service=suspect.service,
+        reason=" ".join(finding.reason for finding in suspect.findings),
+        actions=(QuarantineFile(path, state.sha256, state.size),),
+        preconditions=(state,),
+        space_needed=2 * state.size + MARGIN,
+        title=f"quarantine {suspect.driver} (data of service {suspect.service})",
+    )
 
 
 def _refusal(suspect: Suspect, reason: str) -> Refusal:

@@ -16,7 +16,9 @@ from recoverykit.model import (
     EditHive,
     Evidence,
     FilterUse,
+    Finding,
     KeyChange,
+    Kind,
     Plan,
     QuarantineFile,
     Refusal,
@@ -24,7 +26,9 @@ from recoverykit.model import (
     RegistryData,
     RegistryKey,
     Source,
+    Suspect,
     ValueChange,
+    Verdict,
 )
 from recoverykit.repair import hives, registry_plan, transaction, undo
 from recoverykit.repair import plan as planning
@@ -251,3 +255,58 @@ def test_no_more_room_is_taken(mount: Path, changes: tuple[RegistryChange, ...])
 
 def _used(mount: Path) -> int:
     return sum(path.stat().st_size for path in mount.rglob("*") if path.is_file())
+
+
+def content_suspect(path: str = "Windows/System32/drivers/acme/C-00000291.dat") -> Suspect:
+    finding = Finding("C-00000291.dat", "content-changed", 50, "It was written then.", ())
+    return Suspect(
+        "C-00000291.dat",
+        "acme",
+        Verdict.CULPRIT,
+        125,
+        (finding,),
+        path,
+        kind=Kind.CONTENT,
+    )
+
+
+def test_a_data_file_is_moved_and_its_driver_stays(mount: Path) -> None:
+    path = mount / "Windows/System32/drivers/acme/C-00000291.dat"
+    path.parent.mkdir()
+    path.write_bytes(b"\xaa" * 4096)
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    before = target.state(mount)
+    made = planning.make(target.install(mount), content_suspect(), [target.service()], loaded)
+    assert isinstance(made, Plan), made
+    (action,) = made.actions
+    assert isinstance(action, QuarantineFile)
+    assert action.path.endswith("C-00000291.dat")
+    info = transaction.apply(target.install(mount), made, now=target.NOW)
+    assert not path.exists()
+    after = target.state(mount)
+    assert set(before) - set(after) == {path.relative_to(mount).as_posix()}
+    assert all(before[name] == after[name] for name in after)
+    undo.undo(mount, info.id)
+    assert target.state(mount) == before
+
+
+def test_a_data_file_that_is_gone_or_linked_is_refused(mount: Path) -> None:
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    gone = planning.make(target.install(mount), content_suspect(), [target.service()], loaded)
+    assert isinstance(gone, Refusal)
+    path = mount / "Windows/System32/drivers/acme/C-00000291.dat"
+    path.parent.mkdir()
+    path.write_bytes(b"\xaa" * 4096)
+    (path.parent / "twin.dat").hardlink_to(path)
+    (path.parent / "third.dat").hardlink_to(path)
+    linked = planning.make(target.install(mount), content_suspect(), [target.service()], loaded)
+    assert isinstance(linked, Refusal)
+    assert "hard links" in linked.reason
+
+
+@pytest.mark.parametrize("kind", [Kind.STORAGE, Kind.FILTER])
+def test_what_disabling_would_not_mend_is_refused(mount: Path, kind: Kind) -> None:
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    accused = replace(target.suspect(), kind=kind)
+    made = planning.make(target.install(mount), accused, [target.service()], loaded)
+    assert isinstance(made, Refusal)
