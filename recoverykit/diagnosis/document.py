@@ -30,10 +30,10 @@ Everything is judged against the last sign that the machine came up: a clean shu
 that went on for at least fifteen minutes. A logon or a sleep is such a sign as well, except where
 sessions since the last good one crashed right after theirs: some drivers wait for a logon. What
 happened before that sign was survived and does not count, however bad it looks. Boots fail when,
-after it, a crash was recorded or dumped; or two sessions just stopped; or three left no sign of
-coming up; or a boot log ends early; or Startup Repair ran; or the loader's own status counts
-attempts without success; or the last session ended cleanly and the file system was nevertheless in
-use again.
+after it, a crash hit a boot or a short session, or there were two crashes; or two sessions just
+stopped; or three left no sign of coming up; or a boot log ends early; or Startup Repair ran; or the
+loader's own status counts attempts without success; or the last session ended cleanly and the file
+system was nevertheless in use again. One crash after hours of work is none of these.
 
 ## Who can be blamed
 

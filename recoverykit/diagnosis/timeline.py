@@ -63,7 +63,8 @@ class Timeline:
     def is_failing(self) -> bool:
         """Whether anything says that boots fail since the last good one."""
         return bool(
-            self.stops
+            len(self.stops) > 1
+            or self.stopped_early
             or len(self.unexpected) > 1
             or len(self.failed_starts) >= _FAILED_STARTS
             or self.cut_off
@@ -71,6 +72,24 @@ class Timeline:
             or self.repair
             or self.status_failing
         )
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a stop hit a boot, or a session too short to have come up.
+
+        One crash after hours of work says nothing about whether Windows starts.
+        """
+        return any(not self._is_late(stop) for stop in self.stops)
+
+    def _is_late(self, stop: Stop) -> bool:
+        if stop.dump is not None and stop.dump.uptime is not None:
+            return stop.dump.uptime >= sessions.LASTED
+        good = next((item for item in self.sessions if item.start is self.good_start), None)
+        if good is None or good.clean or not good.crashed:
+            return False
+        told = min((record.when for record in stop.records), default=stop.when)
+        after = [item for item in self.sessions if item.start.when > good.start.when]
+        return not after or told <= after[0].start.when + _AFTER * 10
 
     @property
     def status_failing(self) -> bool:

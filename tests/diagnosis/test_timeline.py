@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.diagnosis.scene import (
     OLD,
     boot_log,
     crash,
+    dump,
     event,
     machine,
     session,
@@ -135,3 +137,22 @@ def test_a_good_boots_log_is_not_fresh() -> None:
     assert timeline.build(machine(boot_log(OLD))).boot_log is None
     assert timeline.build(machine(boot_log(GOOD))).boot_log is None
     assert timeline.build(machine(boot_log(FIRST_CRASH))).boot_log is not None
+
+
+def test_one_crash_after_hours_of_work_is_no_failed_boot() -> None:
+    """The last session was good and ended with a stop: whether Windows starts is not known."""
+    alive = GOOD + timedelta(hours=3)
+    session = [started(GOOD), event(BootEventKind.LOGGED_ON, alive)]
+    late = crash(alive + timedelta(minutes=2))
+    times = timeline.build([*session, *late])
+    assert len(times.stops) == 1
+    assert not times.is_failing
+    assert not times.is_healthy
+    again = crash(alive + timedelta(minutes=9))
+    assert timeline.build([*session, *late, *again]).is_failing
+
+
+def test_a_dump_tells_how_long_windows_had_run() -> None:
+    assert timeline.build(machine(dump())).is_failing
+    late = replace(dump(), uptime=timedelta(hours=3))
+    assert not timeline.build(machine(late)).is_failing
