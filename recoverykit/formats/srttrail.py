@@ -142,7 +142,7 @@ def _sections(lines: Sequence[tuple[int, str]]) -> list[_Section]:
         if dashes[at] and not is_dashes(at - 1) and not is_dashes(at + 1)
     ]
     sections = []
-    for head, following in zip(heads, [*heads[1:], len(lines)], strict=True):
+    for head, following in zip(heads, [*heads[1:], len(lines)], strict=False):
         end = head + 2
         while end < following and not dashes[end]:
             end += 1
