@@ -54,6 +54,7 @@ from recoverykit.model.past import (
     DriverInstall,
     DriverRefused,
     HardwareError,
+    KernelBoot,
     Module,
     PendingRename,
     PendingServicing,
@@ -113,6 +114,7 @@ Evidence = (
     | DriverInstall
     | DriverRefused
     | HardwareError
+    | KernelBoot
     | PendingRename
     | PendingServicing
     | RenameFailed
@@ -161,6 +163,7 @@ __all__ = [
     "HiveHealth",
     "HiveState",
     "InstallReport",
+    "KernelBoot",
     "KeyChange",
     "Kind",
     "LogPolicy",

@@ -110,6 +110,18 @@ class BootEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelBoot:
+    """What the loader told the kernel of a boot: Kernel-Boot 20, or 27; None is not told."""
+
+    source: Source
+    when: datetime
+    boot_type: int | None = None  # 0 full, 1 fast startup, 2 out of hibernation
+    last_shutdown_good: bool | None = None
+    last_boot_good: bool | None = None  # of the boot before this one
+    last_boot_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceInstalled:
     """Service Control Manager 7045 (or Security 4697): a service came onto the machine."""
 
@@ -132,12 +144,17 @@ class ServiceChanged:
 
 @dataclass(frozen=True, slots=True)
 class DriverFailed:
-    """An event that names a driver or service which failed to load or start (7026, 7000, 219)."""
+    """An event that names a driver or service which failed to load or start.
+
+    Service Control Manager 7000, 7001, 7026; Kernel-PnP 219 and 411.
+    """
 
     source: Source
     when: datetime
     event: int
-    name: str  # service or driver file name as logged
+    name: str  # service key where the event has it, else the service's name as logged
+    status: int = 0  # NTSTATUS (219, 411) or Win32 error (7000, 7001); 0 where none is told
+    device: str = ""  # device instance (219, 411)
 
 
 @dataclass(frozen=True, slots=True)
