@@ -170,11 +170,7 @@ def test_the_files_time_settles_an_order() -> None:
             "A hard disk could not be found. If a hard disk is installed, it is not responding.",
             "disk",
         ),
-        (
-            "Startup Repair has tried several times but still cannot determine the cause of the "
-            "problem.",
-            "unknown",
-        ),
+        ("Startup Repair has tried several times but cannot determine the cause.", "unknown"),
         ("Boot status indicates that the OS booted successfully.", "unknown"),
         ("Unspecified changes to system configuration might have caused the problem.", "unknown"),
         ("El administrador de arranque no encontró el cargador del SO.", "bcd"),
