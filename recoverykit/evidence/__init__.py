@@ -1,19 +1,35 @@
 """What a dead machine's disk says about its last boots. Reads only, and cannot fail.
 
 One module an artifact, each a generator of Evidence; what is absent or damaged becomes a Gap.
-`collect` runs them all and is the only thing other rooms call.
+`collect` runs them all and is the only thing other rooms call; `stages` does the same one by one,
+for whoever measures them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from recoverykit import installs
 from recoverykit.errors import RecoveryKitError
-from recoverykit.evidence import bootlog, devices, drivers, events, services
+from recoverykit.evidence import (
+    boot_status,
+    bootlog,
+    content,
+    devices,
+    drivers,
+    events,
+    services,
+    servicing,
+    setupapi,
+    startup_repair,
+)
 from recoverykit.formats.hive import Hive
-from recoverykit.model import Evidence, Gap, Service, Source, Volume, WindowsInstall
+from recoverykit.model import DriverFile, Evidence, Gap, Service, Source, Volume, WindowsInstall
+
+Item = TypeVar("Item", bound=Evidence)
+Stage = tuple[str, tuple[Evidence, ...]]
 
 
 def collect(
@@ -26,25 +42,50 @@ def collect(
     `boot_volumes`: other volumes of its disk that may hold boot files, with where they are mounted;
     `volumes`: every volume that was seen, to know which partitions exist.
     """
-    return tuple(_collect(install))
+    found = stages(install, boot_volumes, volumes)
+    return tuple(item for _, items in found for item in items)
 
 
-def _collect(install: WindowsInstall) -> Iterator[Evidence]:
+def stages(
+    install: WindowsInstall,
+    boot_volumes: Sequence[tuple[Volume, Path]] = (),
+    volumes: Sequence[Volume] = (),
+) -> Iterator[Stage]:
+    """(collector, what it found), one after the other: the work is done as one asks for it."""
     bias = None
     try:
         hive, _ = installs.read_hive(install, install.system_hive)
     except (RecoveryKitError, OSError) as exc:
-        yield Gap(Source(install.system_hive), str(exc))
+        yield "hives", (Gap(Source(install.system_hive), str(exc)),)
     else:
         bias = services.time_zone_bias(install, hive)
         yield from _registry(install, hive)
-    yield from bootlog.collect(install, bias)
-    yield from events.collect(install)
+    yield "bootlog", tuple(bootlog.collect(install, bias))
+    yield "events", tuple(events.collect(install))
+    yield "setupapi", tuple(setupapi.collect(install, bias))
+    yield "startup_repair", tuple(startup_repair.collect(install))
+    yield "boot_status", tuple(_boot_status(install, boot_volumes))
 
 
-def _registry(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
+def _registry(install: WindowsInstall, hive: Hive) -> Iterator[Stage]:
+    """What the SYSTEM hive holds, and the files it leads to."""
     found = tuple(services.collect(install, hive))
-    yield from found
-    yield from devices.collect(install, hive)
-    named = [item for item in found if isinstance(item, Service)]
-    yield from drivers.collect(install, named)
+    yield "services", found
+    named = _of(Service, found)
+    yield "devices", tuple(devices.collect(install, hive))
+    files = tuple(drivers.collect(install, named))
+    yield "drivers", files
+    yield "content", tuple(content.collect(install, named, _of(DriverFile, files)))
+    yield "servicing", tuple(servicing.collect(install, hive))
+
+
+def _boot_status(
+    install: WindowsInstall, boot_volumes: Sequence[tuple[Volume, Path]]
+) -> Iterator[Evidence]:
+    yield from boot_status.collect(install)
+    for volume, mount in ((install.volume, install.mount), *boot_volumes):
+        yield from boot_status.collect_boot_volume(volume, mount)
+
+
+def _of(kind: type[Item], evidence: Sequence[Evidence]) -> list[Item]:
+    return [item for item in evidence if isinstance(item, kind)]
