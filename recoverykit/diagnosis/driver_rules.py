@@ -74,7 +74,7 @@ def _before_failures(when: datetime, timeline: Timeline) -> bool:
 
 def _changed(rule: Rule, facts: Facts) -> Iterator[Finding]:
     start = facts.times.good_start
-    if start is None or not facts.times.is_failing:
+    if start is None or not facts.is_failing:
         return
     for driver, candidate in facts.candidates.items():
         changes = [
@@ -101,7 +101,7 @@ def _changes(candidate: Candidate, facts: Facts) -> Iterator[tuple[str, datetime
 
 
 def _installed(rule: Rule, facts: Facts) -> Iterator[Finding]:
-    if not facts.times.is_failing:
+    if not facts.is_failing:
         return
     for event in facts.all(ServiceInstalled):
         if not in_window(event.when, facts):
@@ -117,7 +117,7 @@ def _installed(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _set_up(rule: Rule, facts: Facts) -> Iterator[Finding]:
     """setupapi.dev.log: which drivers a device installation of the last good session brought."""
-    if not facts.times.is_failing:
+    if not facts.is_failing:
         return
     for section in facts.all(DriverInstall):
         if section.when is None or section.bias is None:
@@ -169,7 +169,7 @@ def _is_noise(line: BootLogLine) -> bool:
 
 def _new_in_log(rule: Rule, facts: Facts) -> Iterator[Finding]:
     log = facts.times.boot_log
-    if log is None or not log.good or not facts.times.is_failing:
+    if log is None or not log.good or not facts.is_failing:
         return
     before = {line.driver for block in log.good for line in block.lines if line.loaded}
     for line in log.block.lines:
@@ -244,7 +244,7 @@ def _crash(found: Blame) -> str:
 
 def _event_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
     good = facts.times.last_good
-    if good is None or not facts.times.is_failing:
+    if good is None or not facts.is_failing:
         return
     events = facts.all(DriverFailed)
     usual = {event.name.lower() for event in events if event.when <= good.when}
@@ -260,7 +260,7 @@ def _event_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _refused(rule: Rule, facts: Facts) -> Iterator[Finding]:
     good = facts.times.last_good
-    if good is None or not facts.times.is_failing:
+    if good is None or not facts.is_failing:
         return
     events = [event for event in facts.all(DriverRefused) if event.enforced]
     usual = {event.driver for event in events if event.when <= good.when}
@@ -273,6 +273,14 @@ def _refused(rule: Rule, facts: Facts) -> Iterator[Finding]:
                 f"{event.event}); it never did before in the same log."
             )
             yield rule.found(event.driver, reason, event.source)
+
+
+def _not_loaded(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    for event in facts.loader_failures:
+        driver = event.application.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+        if driver in facts.candidates:
+            reason = f"The loader's log says that {driver} failed to load ({event.status:#x})."
+            yield rule.found(driver, reason, event.source)
 
 
 def _repair_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
@@ -289,7 +297,7 @@ def _repair_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _not_replaced(rule: Rule, facts: Facts) -> Iterator[Finding]:
     start = facts.times.good_start
-    if start is None or not facts.times.is_failing:
+    if start is None or not facts.is_failing:
         return
     for failed in facts.all(RenameFailed):
         driver = facts.named(failed.path.replace("/", "\\").rsplit("\\", 1)[-1], "")
@@ -456,6 +464,14 @@ RULES: tuple[Rule, ...] = (
         "Since the last good boot code integrity refused to load the driver, and never before in "
         "the same log. Audit events do not count.",
         _refused,
+    ),
+    _driver(
+        "loader-refused",
+        Argument.EVENT,
+        50,
+        "Since a kernel last started the loader's own log (bootstat.dat, BOOTSTAT.DAT) says that "
+        "the driver's file could not be loaded.",
+        _not_loaded,
     ),
     _driver(
         "startup-repair-names-file",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from recoverykit.diagnosis.stops import Stop
 from recoverykit.diagnosis.timeline import Timeline
 from recoverykit.model import (
     BootLogBlock,
+    BootManagerEvent,
     DriverFile,
     DriverInstall,
     DriverPackage,
@@ -31,6 +32,9 @@ EARLY = (StartType.BOOT, StartType.SYSTEM)
 # Windows rewrites service keys in bunches at boot and during servicing; an installer writes few.
 _BUNCH = 6
 _BUNCH_WITHIN = timedelta(minutes=1)
+_ANY_ZONE = timedelta(hours=15)
+_SUMMER_TIME = timedelta(hours=1)
+_FAILED = ("load-failed", "store-failed", "no-entry", "failed")
 _RECENTLY = timedelta(days=14)  # before the newest stop: what recurs, recurs within days
 
 
@@ -63,6 +67,16 @@ class Facts:
     def files(self) -> Mapping[str, DriverFile]:
         """By path."""
         return {item.source.path: item for item in self.all(DriverFile)}
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether anything says that boots fail since the last good one."""
+        return self.times.is_failing or bool(self.loader_failures)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the newest thing known is a session that came up, or ended cleanly."""
+        return self.times.is_healthy and not self.loader_failures
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -135,6 +149,31 @@ class Facts:
         """Minutes from the machine's local time to UTC, as what speaks local time carries them."""
         told = (item for item in self.evidence if isinstance(item, BootLogBlock | DriverInstall))
         return next((item.bias for item in told if item.bias is not None), None)
+
+    @cached_property
+    def loader_failures(self) -> tuple[BootManagerEvent, ...]:
+        """What boot manager and loader logged as failed since a kernel last started.
+
+        Their clock is the firmware's, in local time: it is believed to within a time zone where
+        the zone is not known.
+        """
+        logs: dict[str, list[BootManagerEvent]] = {}
+        for event in self.all(BootManagerEvent):
+            logs.setdefault(event.source.path, []).append(event)
+        return tuple(event for log in logs.values() for event in self._failures(log))
+
+    def _failures(self, log: Sequence[BootManagerEvent]) -> list[BootManagerEvent]:
+        ordered = sorted(log, key=lambda event: event.source.offset or 0)
+        handed_over = [at for at, event in enumerate(ordered) if event.what == "kernel"]
+        since = ordered[handed_over[-1] + 1 :] if handed_over else ordered
+        return [event for event in since if event.what in _FAILED and self._is_new(event.when)]
+
+    def _is_new(self, local: datetime | None) -> bool:
+        good = self.times.last_good
+        if local is None or good is None:
+            return good is None
+        slack = _ANY_ZONE if self.bias is None else _SUMMER_TIME
+        return local + timedelta(minutes=self.bias or 0) > good.when - slack
 
     def named(self, file_name: str, service: str) -> str:
         """The candidate an event means, by file name or by service name; "" when none."""

@@ -66,12 +66,29 @@ def _bcd_repair(rule: Rule, facts: Facts) -> Iterator[Finding]:
     yield from _causes(rule, facts, ("bcd",), "boot files")
 
 
+def _loader_failed(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    """Of the boot manager's and the loader's log: what names neither a driver nor a hive."""
+    for event in facts.loader_failures:
+        name = event.application.replace("/", "\\").lower()
+        if name.endswith(".sys") or "\\config\\" in name:
+            continue
+        reason = f"The boot manager's log: {event.what} of {event.application} ({event.status:#x})."
+        yield rule.found("boot files", reason, event.source)
+
+
+def _loader_hive(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    for event in facts.loader_failures:
+        if "\\config\\" in event.application.replace("/", "\\").lower():
+            reason = f"The loader could not load {event.application} ({event.status:#x})."
+            yield rule.found("registry", reason, event.source)
+
+
 # --- servicing ----------------------------------------------------------------------------
 
 
 def _pending(rule: Rule, facts: Facts) -> Iterator[Finding]:
     found = [item for item in facts.all(PendingServicing) if item.active]
-    if found and facts.times.is_failing:
+    if found and facts.is_failing:
         told = "; ".join(dict.fromkeys(item.text.rstrip(".") for item in found[:3]))
         yield rule.found("update", f"An update is not finished: {told}.", *_sources(found))
 
@@ -85,7 +102,7 @@ def _stuck(rule: Rule, facts: Facts) -> Iterator[Finding]:
         if item.active and item.when is not None and (first is None or item.when <= first)
     ]
     good = facts.times.good_start
-    if not found or not facts.times.is_failing or good is None:
+    if not found or not facts.is_failing or good is None:
         return
     newest = max(found, key=lambda item: item.when or good.when)
     if newest.when is not None and newest.when > good.when:
@@ -110,7 +127,7 @@ def _update_failed(rule: Rule, facts: Facts) -> Iterator[Finding]:
     failed = [
         item for item in facts.all(UpdateEvent) if item.failed and since and item.when > since
     ]
-    if failed and facts.times.is_failing:
+    if failed and facts.is_failing:
         reason = f"{failed[-1].title!r} failed to install on {utc(failed[-1].when)}."
         yield rule.found("update", reason, *_sources(failed))
 
@@ -122,7 +139,7 @@ def _renames(rule: Rule, facts: Facts) -> Iterator[Finding]:
         for item in facts.all(RenameFailed)
         if since and item.when and item.when + timedelta(minutes=bias or 0) > since
     ]
-    if found and facts.times.is_failing:
+    if found and facts.is_failing:
         reason = f"{times(len(found), 'file')} could not be replaced at boot: {found[0].path}."
         yield rule.found("update", reason, *_sources(found))
 
@@ -162,7 +179,7 @@ def _unreadable(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _dirty(rule: Rule, facts: Facts) -> Iterator[Finding]:
     marked = any(state.dirty and not state.hibernated for state in facts.all(NtfsState))
-    if marked and facts.times.is_failing:
+    if marked and facts.is_failing:
         reason = "The volume is marked dirty: Windows wants to run chkdsk on it."
         yield rule.found("disk", reason, Source(facts.install.volume.name))
 
@@ -247,6 +264,23 @@ RULES: tuple[Rule, ...] = (
         60,
         "Startup Repair, run since the last good boot, found the boot configuration damaged.",
         _bcd_repair,
+    ),
+    _rule(
+        "boot-manager-failed",
+        Kind.BCD,
+        Argument.LOG,
+        60,
+        "Since a kernel last started the boot manager's own log tells of a store that could not be "
+        "opened, an entry that is not there, or a loader that could not be loaded.",
+        _loader_failed,
+    ),
+    _rule(
+        "loader-hive-failed",
+        Kind.HIVE,
+        Argument.LOG,
+        60,
+        "Since a kernel last started the loader's own log says that a hive could not be loaded.",
+        _loader_hive,
     ),
     _rule(
         "update-pending",

@@ -73,7 +73,7 @@ def _no_hive(facts: Facts) -> str:
 def _unknown(facts: Facts, suspects: Sequence[Suspect]) -> str:
     if not facts.services:
         return "The registry names no drivers."
-    failed = "Boots fail" if facts.times.is_failing else "Whether boots fail is not known"
+    failed = "Boots fail" if facts.is_failing else "Whether boots fail is not known"
     elsewhere = _elsewhere(facts)
     if elsewhere:
         return f"{failed}: {elsewhere}; no driver is accused."

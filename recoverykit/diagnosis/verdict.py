@@ -75,11 +75,11 @@ def _kind(
         return _without_services(facts)
     if suspects and suspects[0].verdict is Verdict.CULPRIT:
         return suspects[0].kind, suspects[0].findings
-    if facts.times.is_failing:
+    if facts.is_failing:
         heaviest = _heaviest(others)
         if heaviest:
             return heaviest[0].kind, heaviest
-    if facts.times.is_healthy:
+    if facts.is_healthy:
         return Kind.HEALTHY, ()
     return Kind.UNKNOWN, ()
 
@@ -130,7 +130,7 @@ def _suspects(found: Iterable[Finding], facts: Facts) -> tuple[Suspect, ...]:
         (_suspect(name, against, facts) for name, against in subjects.items()),
         key=lambda suspect: (-suspect.weight, suspect.driver),
     )
-    if ranked and _is_culprit(ranked, facts.times):
+    if ranked and _is_culprit(ranked, facts):
         ranked[0] = replace(ranked[0], verdict=Verdict.CULPRIT)
     return tuple(ranked)
 
@@ -180,16 +180,16 @@ def _weights(found: Iterable[Finding]) -> Mapping[Argument, int]:
     return weights
 
 
-def _is_culprit(ranked: Sequence[Suspect], times: Timeline) -> bool:
+def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
     first = ranked[0]
     lead = first.weight - (ranked[1].weight if len(ranked) > 1 else 0)
     return (
-        times.is_failing
-        and times.last_good is not None
+        facts.is_failing
+        and facts.times.last_good is not None
         and first.weight >= CULPRIT_WEIGHT
         and len(_weights(first.findings)) >= CULPRIT_ARGUMENTS
         and lead >= CULPRIT_LEAD
-        and _points_to_drivers(times)
+        and _points_to_drivers(facts.times)
     )
 
 

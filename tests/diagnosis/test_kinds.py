@@ -12,6 +12,7 @@ import pytest
 from recoverykit.diagnosis.verdict import judge
 from recoverykit.model import (
     BootFault,
+    BootManagerEvent,
     BootProblem,
     DeviceUse,
     Diagnosis,
@@ -380,3 +381,42 @@ def test_the_story_is_told_in_order() -> None:
     assert {"boot", "good", "install", "change", "crash"} <= {one.what for one in moments}
     assert any("acmeflt.sys" in one.text for one in moments if one.what == "crash")
     assert all(one.sources for one in moments)
+
+
+def logged(
+    what: str, application: str, *, at: int = 1, when: datetime | None = FIRST_CRASH
+) -> BootManagerEvent:
+    return BootManagerEvent(Source("EFI/Microsoft/Boot/BOOTSTAT.DAT", at), when, what, application)
+
+
+WINLOAD = "\\Windows\\system32\\winload.efi"
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        pytest.param(logged("load-failed", WINLOAD), Kind.BCD, id="the loader"),
+        pytest.param(
+            logged("load-failed", "\\Windows\\System32\\config\\SYSTEM"), Kind.HIVE, id="a hive"
+        ),
+        pytest.param(logged("launched", WINLOAD), Kind.HEALTHY, id="it went well"),
+        pytest.param(
+            logged("load-failed", WINLOAD, when=OLD), Kind.HEALTHY, id="long before the good boot"
+        ),
+    ],
+)
+def test_what_the_boot_manager_logged(event: BootManagerEvent, kind: Kind) -> None:
+    assert judged(event).kind is kind
+
+
+def test_what_the_loader_logged_before_a_kernel_started_is_over() -> None:
+    events = [logged("load-failed", WINLOAD), logged("kernel", WINLOAD, at=9)]
+    assert judged(events).kind is Kind.HEALTHY
+    later = replace(events[0], source=Source(events[0].source.path, 20))
+    assert judged([later, events[1]]).kind is Kind.BCD
+
+
+def test_a_driver_the_loader_could_not_load() -> None:
+    event = logged("load-failed", "\\Windows\\System32\\drivers\\acmeflt.sys")
+    assert accused(judged(ACME, event)) == ["acmeflt.sys"]
+    assert accused(judged(GUARD, event)) == []
