@@ -8,13 +8,14 @@ refuses a boot-start driver whose checksum is wrong and a reader may look at it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 MACHINES = {"x64": 0x8664, "x86": 0x014C, "arm64": 0xAA64}
 NATIVE = 1  # IMAGE_SUBSYSTEM_NATIVE
 _RET = {"x64": b"\xc3", "x86": b"\xc3", "arm64": b"\xc0\x03\x5f\xd6"}
 _FILE_ALIGN, _SECTION_ALIGN = 0x200, 0x1000
+_DIRECTORIES = {b".edata": 0, b".idata": 1, b".rsrc": 2}
 _VERSION_TYPE = 16  # RT_VERSION
 _BUILT = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -25,19 +26,79 @@ def driver(
     machine: str = "x64",
     built: datetime = _BUILT,
     padding: bytes = b"",
+    imports: Mapping[str, Sequence[str | int]] | None = None,
+    exports: Sequence[str] = (),
 ) -> bytes:
     """A native-subsystem image; `strings` becomes its version resource (None: it has none).
 
-    `padding` follows the code, so that two stubs can differ in content and size.
+    `padding` follows the code, so that two stubs can differ in content and size. `imports` are
+    names, or numbers, by module; `exports` all lead to the code.
     """
     code = _aligned(_RET[machine] + padding)
-    rsrc_rva = _SECTION_ALIGN + _round(len(code), _SECTION_ALIGN)
-    rsrc = b"" if strings is None else _aligned(_resources(version_info(strings), rsrc_rva))
     sections = [(b".text", _SECTION_ALIGN, code, 0x6800_0020)]  # code, not paged, execute, read
-    if rsrc:
-        sections.append((b".rsrc", rsrc_rva, rsrc, 0x4000_0040))
-    image = _headers(machine, int(built.timestamp()), sections) + code + rsrc
-    return _with_checksum(image)
+
+    def add(name: bytes, make: Callable[[int], bytes]) -> None:
+        address = sections[-1][1] + _round(len(sections[-1][2]), _SECTION_ALIGN)
+        sections.append((name, address, _aligned(make(address)), 0x4000_0040))
+
+    if strings is not None:
+        add(b".rsrc", lambda address: _resources(version_info(strings), address))
+    if imports:
+        add(b".idata", lambda address: _imports(imports, address, wide=machine != "x86"))
+    if exports:
+        add(b".edata", lambda address: _exports(exports, address))
+    image = _headers(machine, int(built.timestamp()), sections)
+    return with_checksum(image + b"".join(content for _, _, content, _ in sections))
+
+
+def _imports(imports: Mapping[str, Sequence[str | int]], rva: int, *, wide: bool) -> bytes:
+    """Directory table, then for each module its lookup and address tables, hints and names."""
+    width = 8 if wide else 4
+    table = b""
+    rest = b""
+    start = rva + 20 * (len(imports) + 1)
+    for dll, symbols in imports.items():
+        at = start + len(rest)
+        names = at + 2 * width * (len(symbols) + 1)
+        texts = b""
+        thunks = b""
+        for symbol in symbols:
+            if isinstance(symbol, int):
+                value = symbol | 1 << 8 * width - 1
+            else:
+                value = names + len(texts)
+                texts += _even(struct.pack("<H", 7) + symbol.encode() + b"\0")
+            thunks += value.to_bytes(width, "little")
+        thunks += bytes(width)
+        own_name = names + len(texts)
+        texts += _even(dll.encode() + b"\0")
+        table += struct.pack("<IIIII", at, 0, 0, own_name, at + len(thunks))
+        rest += thunks + thunks + texts
+    return table + bytes(20) + rest
+
+
+def _exports(names: Sequence[str], rva: int) -> bytes:
+    """Directory, addresses, pointers to names in their order, ordinals, names."""
+    ordered = sorted(names)
+    count = len(ordered)
+    addresses, pointers = rva + 40, rva + 40 + 4 * count
+    ordinals = pointers + 4 * count
+    texts = ordinals + 2 * count
+    blob = b""
+    where = []
+    for name in ordered:
+        where.append(texts + len(blob))
+        blob += name.encode() + b"\0"
+    directory = struct.pack(
+        "<IIHHIIIIIII", 0, 0, 0, 0, texts, 1, count, count, addresses, pointers, ordinals
+    )
+    tables = struct.pack(f"<{count}I", *[_SECTION_ALIGN] * count)
+    tables += struct.pack(f"<{count}I", *where) + struct.pack(f"<{count}H", *range(count))
+    return directory + tables + blob
+
+
+def _even(data: bytes) -> bytes:
+    return data + b"\0" * (len(data) % 2)
 
 
 def _headers(machine: str, built: int, sections: list[tuple[bytes, int, bytes, int]]) -> bytes:
@@ -85,8 +146,9 @@ def _optional_header(sections: list[tuple[bytes, int, bytes, int]], *, wide: boo
     )
     stack_and_heap = struct.pack("<QQQQ" if wide else "<IIII", 0x40000, 0x1000, 0x100000, 0x1000)
     directories = [(0, 0)] * 16
-    if last[0] == b".rsrc":
-        directories[2] = (last[1], len(last[2]))
+    for name, address, content, _ in sections:
+        if name in _DIRECTORIES:
+            directories[_DIRECTORIES[name]] = (address, len(content))
     tail = struct.pack("<II", 0, 16) + b"".join(struct.pack("<II", *entry) for entry in directories)
     return start + middle + stack_and_heap + tail
 
@@ -149,9 +211,11 @@ def _aligned(data: bytes) -> bytes:
     return data.ljust(_round(len(data), _FILE_ALIGN), b"\0")
 
 
-def _with_checksum(image: bytes) -> bytes:
+def with_checksum(image: bytes) -> bytes:
+    """The image with the checksum in its header that its other bytes ask for."""
     offset = 0x40 + 24 + 64  # CheckSum lies at the same place in PE32 and PE32+
-    words = struct.unpack(f"<{len(image) // 2}H", image)
+    blank = image[:offset] + bytes(4) + image[offset + 4 :]
+    words = struct.unpack(f"<{len(image) // 2}H", blank)
     total = sum(words)
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
