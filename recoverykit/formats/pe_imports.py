@@ -93,10 +93,12 @@ class _Memory:
     def read(self, address: int, size: int) -> bytes:
         """Exactly `size` bytes. Raises FormatError where the file has none."""
         at, stop = self._place(address)
-        block, start = self._block(at)
-        data = block[start : start + size]
-        while len(data) < size and (more := self._block(at + len(data))[0]):
-            data += more[: size - len(data)]
+        data = b""
+        while len(data) < size:
+            block, start = self._block(at + len(data))
+            if start >= len(block):
+                break
+            data += block[start : start + size - len(data)]
         if len(data) < size or at + size > stop:
             raise FormatError("PE file", at, "is cut off")
         return data
