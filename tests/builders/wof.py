@@ -72,9 +72,13 @@ def stream(packing: str, contents: bytes, chunk: Callable[[str, bytes], bytes] =
     return struct.pack(f"<{len(offsets)}I", *offsets) + b"".join(chunks)
 
 
-def write(path: Path, packing: str, contents: bytes) -> None:
-    """Make `path`, on a volume that ntfs-3g has mounted, a compressed file with these contents."""
+def write(path: Path, packing: str, contents: bytes, stored: bytes | None = None) -> None:
+    """Make `path`, on a volume that ntfs-3g has mounted, a compressed file with these contents.
+
+    `stored` takes the place of what they would be compressed to.
+    """
     path.write_bytes(b"")
     os.truncate(path, len(contents))
-    Path(f"{path}:WofCompressedData").write_bytes(stream(packing, contents))
+    data = stream(packing, contents) if stored is None else stored
+    Path(f"{path}:WofCompressedData").write_bytes(data)
     os.setxattr(path, "system.ntfs_reparse_data", reparse(packing), follow_symlinks=False)
