@@ -1,117 +1,143 @@
-"""Boots, ends, crashes and installs as System.evtx records them.
+"""Boots, ends, crashes, installs and trouble as the event logs record them.
 
-Event meanings: Microsoft's documentation of the providers, and the real logs of ../shared/data.
-The newest chunks are read first and reading stops when the last good sessions are known, so that
-a log of any size costs the same. A boot that dies before the event log service starts leaves no
-record here: silence after a clean end is no proof of health.
+System.evtx holds most; Setup.evtx what servicing did, Kernel-PnP's Configuration log the devices
+whose drivers did not start. The newest chunks are read first. Of the System log reading stops when
+the last good sessions are known, so that a log of any size costs the same. A boot that dies before
+the event log service starts leaves no record here: silence after a clean end is no proof of health.
+
+Fast startup: a hybrid shutdown hibernates the kernel. It logs neither a clean end (Kernel-General
+13, EventLog 6006) nor the next start (12, 6005), but Kernel-Power 42 at its end and Kernel-Boot 27
+with type 1 when it is back: one session, as the log tells it, that goes on for weeks.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import lru_cache
 from typing import BinaryIO
 
-from recoverykit import installs
-from recoverykit.errors import RecoveryKitError
+from recoverykit.evidence import event_logs, event_meaning, event_trouble
 from recoverykit.formats import evtx
 from recoverykit.model import (
     BootEvent,
     BootEventKind,
-    Crash,
-    DriverFailed,
+    DiskTrouble,
     Evidence,
     Gap,
-    ServiceInstalled,
+    HardwareError,
+    KernelBoot,
     Source,
     WindowsInstall,
 )
 
-LOG = "System32/winevt/Logs/System.evtx"
+LOG = f"{event_logs.FOLDER}/System.evtx"
+SETUP_LOG = f"{event_logs.FOLDER}/Setup.evtx"
+DEVICES_LOG = f"{event_logs.FOLDER}/Microsoft-Windows-Kernel-PnP%4Configuration.evtx"
 MAX_CHUNKS = 160  # 10 MiB: a hundred failed boots
+MAX_OTHER = 32  # 2 MiB of a log that is 1 MiB by default
 ENOUGH_GOOD = 4  # sessions that came up; older ones tell nothing about today
 LASTED = timedelta(minutes=15)  # a session alive this long came up
-_QUIET = timedelta(minutes=5)  # the most that silence between two records counts as life
-_MAX_PROBLEMS = 5
+MAX_ALIKE = 100  # complaints kept of one kind; a dying disk logs thousands a day
 
-_GENERAL = "microsoft-windows-kernel-general"
-_POWER = "microsoft-windows-kernel-power"
-_SERVICES = "service control manager"
-_KINDS = {
-    (_GENERAL, 12): BootEventKind.STARTED,
-    ("eventlog", 6005): BootEventKind.STARTED,
-    (_GENERAL, 13): BootEventKind.SHUT_DOWN,
-    ("eventlog", 6006): BootEventKind.SHUT_DOWN,
-    (_POWER, 41): BootEventKind.UNEXPECTED,
-    ("eventlog", 6008): BootEventKind.UNEXPECTED,
-    ("microsoft-windows-winlogon", 7001): BootEventKind.LOGGED_ON,  # a user logged on
-    (_POWER, 42): BootEventKind.LOGGED_ON,  # going to sleep
-    (_POWER, 107): BootEventKind.LOGGED_ON,  # back from sleep
-    (_POWER, 506): BootEventKind.LOGGED_ON,  # modern standby, in and out
-    (_POWER, 507): BootEventKind.LOGGED_ON,
-}
-_REPORTED = frozenset({("microsoft-windows-wer-systemerrorreporting", 1001), ("bugcheck", 1001)})
-_INSTALLED = (_SERVICES, 7045)
-_FAILED = frozenset(
-    {(_SERVICES, 7000), (_SERVICES, 7001), (_SERVICES, 7026), ("microsoft-windows-kernel-pnp", 219)}
-)
-# What a boot writes first, in this order: unexpected end, version, log started, kernel started.
-_FIRST = frozenset({("eventlog", 6008), ("eventlog", 6009), ("eventlog", 6005), (_GENERAL, 12)})
-_WANTED = frozenset(event for _, event in (*_KINDS, *_REPORTED, _INSTALLED, *_FAILED, *_FIRST))
-_BUGCHECK = re.compile(r"^\s*0x([0-9a-f]{1,8})\s*\(([^)]{0,200})\)", re.IGNORECASE)
+_QUIET = timedelta(minutes=5)  # the most that silence between two records counts as life
+_TICK = timedelta(microseconds=1)  # ten of a FILETIME
 
 
 def collect(install: WindowsInstall) -> Iterator[Evidence]:
-    """What the newest part of the log records, in no particular order."""
-    name = f"{install.folder}/{LOG}"
-    try:
-        found = installs.locate(install.mount, name)
-        if found is None:
-            yield Gap(Source(name), "there is no System event log")
-            return
-        with installs.on_disk(install.mount, found).open("rb") as stream:
-            yield from _read(stream, found)
-    except (OSError, RecoveryKitError) as exc:
-        yield Gap(Source(name), str(exc))
+    """What the newest part of the logs records, in no particular order."""
+    missing = "there is no System event log"
+    yield from event_logs.collect(install, LOG, read, absent=missing)
+    yield from event_logs.collect(install, SETUP_LOG, read_other)
+    yield from event_logs.collect(install, DEVICES_LOG, read_other)
 
 
-def _read(stream: BinaryIO, path: str) -> Iterator[Evidence]:
+def read(stream: BinaryIO, path: str) -> Iterator[Evidence]:
+    """A System log. Raises FormatError when the file is no event log."""
     stamps: list[evtx.Stamp] = []
-    evidence: list[Evidence] = []
-    problems: list[Gap] = []
     boundaries: set[int] = set()
-    listed = evtx.chunks(stream)
-    if not listed:
-        yield Gap(Source(path), "the event log holds no records")
-    for number, chunk in enumerate(listed):
-        if number >= MAX_CHUNKS or _good_sessions(evidence) >= ENOUGH_GOOD:
-            break
-        content = evtx.read(stream, chunk, _WANTED)
+    evidence: list[Evidence] = []
+    progress = _Progress()
+    for content in event_logs.newest(stream, path, wanted, MAX_CHUNKS, progress.is_enough):
+        if isinstance(content, Gap):
+            evidence.append(content)
+            continue
         stamps += content.stamps
-        boundaries |= {item.offset for item in content.records if _begins_boot(item)}
-        evidence += (item for record in content.records for item in _meaning(record, path))
-        problems += (Gap(Source(path, chunk.offset), problem) for problem in content.problems)
-    yield from evidence
+        for record in content.records:
+            if _told(record) in event_meaning.FIRST:
+                boundaries.add(record.offset)
+            found = tuple(meaning(record, path))
+            progress.note(found)
+            evidence += found
+    yield from _without_floods(evidence)
     yield from _lasting(boundaries, stamps, path)
-    yield from problems[:_MAX_PROBLEMS]
-    if len(problems) > _MAX_PROBLEMS:
-        yield Gap(Source(path), f"{len(problems) - _MAX_PROBLEMS} more records could not be read")
 
 
-def _begins_boot(record: evtx.Record) -> bool:
-    return (record.provider.lower(), record.event) in _FIRST
+def read_other(stream: BinaryIO, path: str) -> Iterator[Evidence]:
+    """A log beside it. Raises FormatError when the file is no event log."""
+    for content in event_logs.newest(stream, path, wanted, MAX_OTHER):
+        if isinstance(content, Gap):
+            yield content
+        else:
+            for record in content.records:
+                yield from meaning(record, path)
 
 
-def _good_sessions(evidence: list[Evidence]) -> int:
-    """Clean ends seen so far: two providers tell each, so this counts them twice at most."""
+@lru_cache(maxsize=4096)
+def wanted(provider: str, event: int) -> bool:
+    told = (provider, event)
     return (
-        sum(
-            isinstance(item, BootEvent) and item.kind is BootEventKind.SHUT_DOWN
-            for item in evidence
-        )
-        // 2
+        told in event_meaning.MEANINGS
+        or told in event_meaning.FIRST
+        or event_trouble.wanted(provider, event)
     )
+
+
+def meaning(record: evtx.Record, path: str) -> Iterator[Evidence]:
+    """What one record says; nothing where it says nothing."""
+    source, told = Source(path, record.offset), _told(record)
+    if told in event_meaning.MEANINGS:
+        yield from event_meaning.MEANINGS[told](record, source)
+    elif event_trouble.wanted(*told):
+        yield from event_trouble.read(record, source)
+
+
+def _told(record: evtx.Record) -> tuple[str, int]:
+    return record.provider.lower(), record.event
+
+
+class _Progress:
+    """How much of the past is known, while reading towards it."""
+
+    def __init__(self) -> None:
+        self._clean = 0  # ends: two providers tell each
+        self._resumed = 0
+        self._started = False
+
+    def note(self, evidence: tuple[Evidence, ...]) -> None:
+        for item in evidence:
+            if isinstance(item, BootEvent):
+                self._clean += item.kind is BootEventKind.SHUT_DOWN
+                self._started = self._started or item.kind is BootEventKind.STARTED
+            elif isinstance(item, KernelBoot):
+                self._resumed += bool(item.boot_type)
+
+    def is_enough(self) -> bool:
+        """With fast startup a machine may start anew once in months: its start must be seen."""
+        return self._started and self._clean // 2 + self._resumed >= ENOUGH_GOOD
+
+
+def _without_floods(evidence: list[Evidence]) -> Iterator[Evidence]:
+    """Of complaints that are alike, the newest."""
+    alike: Counter[tuple[str, int]] = Counter()
+    complaints = [item for item in evidence if isinstance(item, DiskTrouble | HardwareError)]
+    for item in sorted(complaints, key=lambda item: item.when, reverse=True):
+        told = (item.provider if isinstance(item, DiskTrouble) else "", item.event)
+        alike[told] += 1
+        if alike[told] <= MAX_ALIKE:
+            yield item
+    yield from (item for item in evidence if not isinstance(item, DiskTrouble | HardwareError))
 
 
 def _lasting(boundaries: set[int], stamps: list[evtx.Stamp], path: str) -> Iterator[BootEvent]:
@@ -121,75 +147,22 @@ def _lasting(boundaries: set[int], stamps: list[evtx.Stamp], path: str) -> Itera
     the records: a clock that jumps (a time sync after the boot) does not make a session long.
     `boundaries` are the offsets of the records that a boot begins with.
     """
-    lived, previous, begun = timedelta(0), None, False
-    for stamp in sorted(stamps, key=lambda item: item.number):
+    quiet, lasted = _QUIET // _TICK * 10, LASTED // _TICK * 10
+    lived, begun, previous = 0, False, None
+    stamps.sort(key=lambda stamp: stamp.number)
+    for stamp in stamps:
         if stamp.offset in boundaries:
-            if begun and previous is not None and lived >= LASTED:
-                yield BootEvent(Source(path, previous.offset), previous.when, _CAME_UP)
-            lived, previous, begun = timedelta(0), None, True
-        if previous is not None and stamp.when > previous.when:
-            lived += min(stamp.when - previous.when, _QUIET)
-        if previous is None or stamp.when > previous.when:
+            if begun and previous is not None and lived >= lasted:
+                yield _came_up(previous, path)
+            lived, begun, previous = 0, True, None
+        if previous is None:
             previous = stamp
-    if begun and previous is not None and lived >= LASTED:
-        yield BootEvent(Source(path, previous.offset), previous.when, _CAME_UP)
+        elif stamp.moment > previous.moment:
+            lived += min(stamp.moment - previous.moment, quiet)
+            previous = stamp
+    if begun and previous is not None and lived >= lasted:
+        yield _came_up(previous, path)
 
 
-_CAME_UP = BootEventKind.LOGGED_ON
-
-
-# --- one record ---------------------------------------------------------------------------
-
-
-def _meaning(record: evtx.Record, path: str) -> Iterator[Evidence]:
-    source = Source(path, record.offset)
-    told = (record.provider.lower(), record.event)
-    if told in _KINDS:
-        yield BootEvent(source, record.when, _KINDS[told])
-    if told == (_POWER, 41):
-        yield from _power_lost(record, source)
-    elif told in _REPORTED:
-        yield from _reported(record, source)
-    elif told == _INSTALLED:
-        service = record.fields.get("ServiceName", "")
-        image_path = record.fields.get("ImagePath", "")
-        yield ServiceInstalled(source, record.when, service, image_path)
-    elif told in _FAILED:
-        for name in _failed(record):
-            yield DriverFailed(source, record.when, record.event, name)
-
-
-def _power_lost(record: evtx.Record, source: Source) -> Iterator[Crash]:
-    code = _number(record.fields.get("BugcheckCode", ""))
-    if code:
-        values = (record.fields.get(f"BugcheckParameter{n}", "") for n in range(1, 5))
-        parameters = tuple(_number(value) for value in values)
-        yield Crash(source, record.when, code, parameters)
-
-
-def _reported(record: evtx.Record, source: Source) -> Iterator[Crash]:
-    texts = [record.fields.get(f"param{n}", "") for n in (1, 2)]
-    first, dump = texts if any(texts) else [*record.strings, "", ""][:2]
-    match = _BUGCHECK.match(first)
-    if match:
-        parameters = tuple(_number(part.strip()) for part in match.group(2).split(",")[:4])
-        yield Crash(source, record.when, int(match.group(1), 16), parameters, dump)
-
-
-def _number(text: str) -> int:
-    """Decimal or 0x-hexadecimal of at most 64 bits; 0 for anything else."""
-    if len(text) > 20:
-        return 0
-    try:
-        return int(text, 0) & 0xFFFF_FFFF_FFFF_FFFF
-    except ValueError:
-        return 0
-
-
-def _failed(record: evtx.Record) -> list[str]:
-    """Names as logged: 7026 lists several, 219 gives a driver object, 7000 a display name."""
-    if record.event == 219:
-        name = record.fields.get("FailureName", "")
-        return [name.rsplit("\\", 1)[-1]] if name else []
-    text = record.fields.get("param1", "") or " ".join(record.strings[:1])
-    return text.split() if record.event == 7026 else [text.strip()]
+def _came_up(stamp: evtx.Stamp, path: str) -> BootEvent:
+    return BootEvent(Source(path, stamp.offset), stamp.when, BootEventKind.LOGGED_ON)

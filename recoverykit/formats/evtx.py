@@ -14,10 +14,10 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from evtx import PyEvtxParser
 
@@ -32,8 +32,17 @@ _RECORD = struct.Struct("<4sIQQ")
 _HEADER_SIZE, _FIRST_RECORD = 4096, 512
 _TABLES = slice(128, 512)  # of a chunk: 64 name offsets, 32 template offsets
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
-_EVENT_ID = re.compile(r'"EventID"\s*:\s*(?:\{.{0,200}?"#text"\s*:\s*)?"?(\d{1,5})\b', re.DOTALL)
+_LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) * 10
+# What the evtx package writes first of a record. Where a record begins otherwise, all of it is
+# decoded to learn the same.
+_WHO = re.compile(
+    r'\{"Event":\{"#attributes":\{[^{}]{0,300}\},"System":\{"Provider":\{"#attributes":'
+    r'\{"Name":"([^"\\]{1,200})"[^{}]{0,400}\}\},"EventID":'
+    r'(?:\{"#attributes":\{[^{}]{0,100}\},"#text":)?(\d{1,5})\b'
+)
 _MAX_TEXT = 1 << 20  # characters of JSON for one record; a real record has a few thousand
+
+Wanted = Callable[[str, int], bool]  # by the provider's name in lower case, and the event id
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +52,16 @@ class Chunk:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """A record as its header tells it, without its content."""
 
     offset: int  # in the file
     number: int
-    when: datetime
+    moment: int  # FILETIME: 100 ns since 1601, UTC
+
+    @property
+    def when(self) -> datetime:
+        return _EPOCH + timedelta(microseconds=self.moment // 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +104,8 @@ def chunks(stream: BinaryIO) -> tuple[Chunk, ...]:
     return tuple(sorted(found, key=lambda chunk: (chunk.last, chunk.offset), reverse=True))
 
 
-def read(stream: BinaryIO, chunk: Chunk, wanted: Collection[int]) -> ChunkContent:
-    """Every record's time, and the content of the records whose event id is wanted."""
+def read(stream: BinaryIO, chunk: Chunk, wanted: Wanted) -> ChunkContent:
+    """Every record's time, and the content of the wanted records."""
     stream.seek(chunk.offset)
     data = stream.read(CHUNK_SIZE)
     stamps = tuple(_stamps(data, chunk.offset))
@@ -107,34 +119,27 @@ def read(stream: BinaryIO, chunk: Chunk, wanted: Collection[int]) -> ChunkConten
 
 
 def _stamps(data: bytes, base: int) -> Iterator[Stamp]:
-    at, previous = _FIRST_RECORD, -1
-    while at + _RECORD.size <= len(data):
-        magic, size, number, moment = _RECORD.unpack_from(data, at)
-        if magic != b"\x2a\x2a\0\0" or not _RECORD.size + 4 <= size <= len(data) - at:
+    at, previous, end = _FIRST_RECORD, -1, len(data)
+    unpack = _RECORD.unpack_from
+    while at + _RECORD.size <= end:
+        magic, size, number, moment = unpack(data, at)
+        if magic != b"\x2a\x2a\0\0" or not _RECORD.size + 4 <= size <= end - at:
             return
         if number <= previous:
             return  # the rest is left over from before the chunk was used again
         previous = number
-        when = _time(moment)
-        if when is not None:
-            yield Stamp(base + at, number, when)
+        if moment <= _LATEST:
+            yield Stamp(base + at, number, moment)
         at += size
-
-
-def _time(moment: int) -> datetime | None:
-    try:
-        return _EPOCH + timedelta(microseconds=moment // 10)
-    except OverflowError:
-        return None
 
 
 # --- the content, through the evtx package ------------------------------------------------
 
 
 def _records(
-    data: bytes, known: Mapping[int, Stamp], wanted: Collection[int], problems: list[str]
+    data: bytes, known: Mapping[int, Stamp], wanted: Wanted, problems: list[str]
 ) -> Iterator[Record]:
-    single = io.BytesIO(_file_header() + _without_caches(data))
+    single = io.BytesIO(_LOG_HEADER + _without_caches(data))
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")  # with skip_errors a bad record is a RuntimeWarning
         try:
@@ -161,6 +166,9 @@ def _file_header() -> bytes:
     return bytes(head)
 
 
+_LOG_HEADER = _file_header()
+
+
 def _without_caches(data: bytes) -> bytes:
     """The chunk without its tables of known names and templates.
 
@@ -176,29 +184,30 @@ def _short(problem: object) -> str:
     return " ".join(str(problem).split())[:200]
 
 
-def _record(
-    entry: Mapping[str, Any], known: Mapping[int, Stamp], wanted: Collection[int]
-) -> Record | None:
-    text = entry["data"]
-    match = _EVENT_ID.search(text[:_MAX_TEXT])
+def _record(entry: Mapping[str, Any], known: Mapping[int, Stamp], wanted: Wanted) -> Record | None:
+    text: str = entry["data"]
+    who = _WHO.match(text)
+    if who is not None and not wanted(who.group(1).lower(), int(who.group(2))):
+        return None
     stamp = known.get(entry["event_record_id"])
-    if match is None or int(match.group(1)) not in wanted or stamp is None:
+    if stamp is None:
         return None
     if len(text) > _MAX_TEXT:
         raise ValueError(f"{len(text)} characters are too many")
     event = _mapping(json.loads(text).get("Event"))
-    system = _mapping(event.get("System"))
-    provider = _mapping(_mapping(system.get("Provider")).get("#attributes")).get("Name", "")
+    provider, number = _origin(_mapping(event.get("System")))
+    if not wanted(provider.lower(), number):
+        return None
     fields, strings = _payload(event)
-    return Record(
-        stamp.offset,
-        stamp.number,
-        stamp.when,
-        str(provider),
-        int(match.group(1)),
-        fields,
-        strings,
-    )
+    return Record(stamp.offset, stamp.number, stamp.when, provider, number, fields, strings)
+
+
+def _origin(system: Mapping[str, Any]) -> tuple[str, int]:
+    """Provider and event id; "" and -1 where a record has none."""
+    attributes = _mapping(_mapping(system.get("Provider")).get("#attributes"))
+    number = _scalar(system.get("EventID"))
+    is_number = number.isascii() and number.isdecimal() and len(number) <= 5
+    return str(attributes.get("Name", "")), int(number) if is_number else -1
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -213,7 +222,7 @@ def _payload(event: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]
     if isinstance(unnamed, dict):
         unnamed = unnamed.get("#text")
     values = unnamed if isinstance(unnamed, list) else [unnamed]
-    fields = {name: _scalar(value) for name, value in data.items()}
+    fields = {name: _scalar(value) for name, value in data.items() if name[:1] != "#"}
     return fields, tuple(_scalar(value) for value in values if value is not None)
 
 

@@ -25,7 +25,8 @@ BOOT = {12, 13, 41, 1001, 6005, 6006, 6008, 7026, 7045}
 
 def read(data: bytes, wanted: set[int] = BOOT) -> list[evtx.ChunkContent]:
     stream = io.BytesIO(data)
-    return [evtx.read(stream, chunk, wanted) for chunk in evtx.chunks(stream)]
+    found = evtx.chunks(stream)
+    return [evtx.read(stream, chunk, lambda _, event: event in wanted) for chunk in found]
 
 
 def records(data: bytes) -> list[evtx.Record]:
@@ -62,7 +63,7 @@ def test_newest_chunk_first_and_offsets_point_at_records() -> None:
     listed = evtx.chunks(stream)
     assert len(listed) > 2
     assert [chunk.last for chunk in listed] == sorted((c.last for c in listed), reverse=True)
-    newest = evtx.read(stream, listed[0], {6005}).records[-1]
+    newest = evtx.read(stream, listed[0], lambda _, event: event == 6005).records[-1]
     assert newest.when == WHEN + timedelta(minutes=899)
     assert log[newest.offset : newest.offset + 4] == b"\x2a\x2a\0\0"
 
