@@ -47,12 +47,12 @@ def test_a_boot_without_failures_is_the_newest_too() -> None:
 
 
 # Lines quoted in public: Logstash and Yara collections, a Kafka example.
-SPOOL = "C:\\WINDOWS\\system32\\spool"
+SPOOL = "C:\\WINDOWS\\spool"
 FIREFOX = "C:\\Program Files (x86)\\Mozilla Firefox\\tobedeleted\\"
 REAL_LINES = (
     (
-        f"6/28/2016 9:57:40 - PFRO Error: \\??\\{SPOOL}\\N\\P.dll, \\??\\{SPOOL}\\P.dll, 0xc000003a",
-        (f"{SPOOL}\\N\\P.dll", f"{SPOOL}\\P.dll", 0xC000003A),
+        f"6/28/2016 9:57:40 - PFRO Error: \\??\\{SPOOL}\\N\\P, \\??\\{SPOOL}\\P, 0xc000003a",
+        (f"{SPOOL}\\N\\P", f"{SPOOL}\\P", 0xC000003A),
     ),
     (
         f"6/14/2016 19:14:22 - PFRO Error: \\??\\{FIREFOX}, |delete operation|, 0xc0000034",
