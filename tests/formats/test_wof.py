@@ -84,6 +84,30 @@ def test_known_chunks(packing: str) -> None:
     assert how.decompress(vector(packing), len(whole)) == whole
 
 
+@pytest.mark.parametrize(
+    ("lengths", "words", "whole"),
+    [
+        pytest.param(
+            {48: "5055555555555555555555454404", 128: "04"},
+            "d8523ed794115be9195ff9d67cdf8d0400000000",
+            b"abcdefghijklmnopqrstuvwxyz",
+            id="literals",
+        ),
+        pytest.param(
+            {48: "3023", 128: "02", 143: "20"}, "a8dc0000ff2601", b"abc" * 100, id="a long match"
+        ),
+    ],
+)
+def test_the_examples_of_the_specification(
+    lengths: dict[int, str], words: str, whole: bytes
+) -> None:
+    """[MS-XCA] section 3.2; lengths by their place among the 256 bytes."""
+    table = bytearray(256)
+    for at, text in lengths.items():
+        table[at : at + len(text) // 2] = bytes.fromhex(text)
+    assert xpress.decompress(bytes(table) + bytes.fromhex(words), len(whole)) == whole
+
+
 @pytest.mark.parametrize("size", [1, 2, 999, 1000])
 def test_an_lzx_block_of_plain_bytes(size: int) -> None:
     """Block type 3, its length, bits up to the next word, three distances, the bytes."""
