@@ -42,17 +42,19 @@ def collect(install: WindowsInstall, system: Hive) -> Iterator[Evidence]:
         *servicing_markers.system(install, system),
         *servicing_markers.software(install),
     ]
-    queue = list(_guarded(install, "WinSxS/pending.xml", MAX_QUEUE, _queue))
-    if any(isinstance(item, PendingServicing) for item in (*marks, *queue)):
-        marks += servicing_markers.components(install)
-    yield from marks
-    runs = any(isinstance(item, PendingServicing) and _runs_queue(item) for item in marks)
-    for item in (
-        *queue,
+    files = [
+        *_guarded(install, "WinSxS/pending.xml", MAX_QUEUE, _queue),
         *_guarded(install, "WinSxS/reboot.xml", 0, _reboot),
-        *_guarded(install, "WinSxS/poqexec.log", MAX_EXECUTOR_LOG, _executor),
-    ):
-        yield replace(item, active=runs) if isinstance(item, PendingServicing) else item
+    ]
+    if any(isinstance(item, PendingServicing) for item in (*marks, *files)):
+        marks += servicing_markers.components(install)
+    runs = any(isinstance(item, PendingServicing) and _runs_queue(item) for item in marks)
+    if runs or files:  # else its old errors are history
+        files += _guarded(install, "WinSxS/poqexec.log", MAX_EXECUTOR_LOG, _executor)
+    for item in marks:
+        yield _left_over(item) if not files and _is_identifier(item) else item
+    for item in files:
+        yield item if runs else _left_over(item)
     yield from _guarded(install, "PFRO.log", MAX_LOG, _failed_renames)
     bias = time_zone_bias(install, system)
     for item in _guarded(install, "Logs/CBS/CBS.log", MAX_LOG, _startups):
@@ -60,9 +62,18 @@ def collect(install: WindowsInstall, system: Hive) -> Iterator[Evidence]:
 
 
 def _runs_queue(item: PendingServicing) -> bool:
-    if item.what == "PendingXmlIdentifier":
+    if _is_identifier(item):
         return True
     return item.what in _RUN_QUEUE and servicing_markers.is_queue(item.text)
+
+
+def _is_identifier(item: Evidence) -> bool:
+    """The component store's name for a queue: worth nothing without the queue's file."""
+    return isinstance(item, PendingServicing) and item.what == "PendingXmlIdentifier"
+
+
+def _left_over(item: Evidence) -> Evidence:
+    return replace(item, active=False) if isinstance(item, PendingServicing) else item
 
 
 # --- files --------------------------------------------------------------------------------

@@ -164,6 +164,22 @@ def test_marks_of_the_component_store(
     assert told in found[name].text
 
 
+def test_an_identifier_without_its_queue_is_a_leftover(machine: Machine) -> None:
+    machine.software({"RebootPending": {}})
+    machine.components({"PendingXmlIdentifier": IDENTIFIER})
+    found = pending(machine.collect())
+    assert {name: item.active for name, item in found.items()} == {
+        "RebootPending": True,
+        "PendingXmlIdentifier": False,
+    }
+
+
+def test_old_errors_of_the_executor_are_history(machine: Machine) -> None:
+    machine.put("WinSxS/poqexec.log", b"4 0xc0000022 x")
+    machine.software({"RebootPending": {}})
+    assert set(pending(machine.collect())) == {"RebootPending"}
+
+
 def test_a_large_component_store_is_not_read(machine: Machine) -> None:
     machine.software({"RebootPending": {}})
     os.truncate(machine.components({}), servicing_markers.MAX_COMPONENTS + 1)
