@@ -55,6 +55,8 @@ def file_name(path: str) -> str:
 def text(data: bytes) -> str:
     """UTF-16 as far as its NUL, without what no name has."""
     decoded = data[: len(data) & ~1].decode("utf-16-le", "replace").split("\0", 1)[0]
+    if decoded.isprintable():
+        return decoded
     return "".join(char for char in decoded if char.isprintable())
 
 
