@@ -96,6 +96,9 @@ def _lines(text: str) -> Iterator[str]:
     pieces: list[str] = []
     for line in raw:
         line = _without_comment(line).strip(" \t\0\x1a")
+        if pieces and line.startswith("["):  # a folder's name ended in one
+            yield from filter(None, ("".join(pieces).strip(),))
+            pieces.clear()
         if line.endswith("\\") and line.count('"') % 2 == 0:
             pieces.append(line[:-1])
             continue

@@ -85,6 +85,11 @@ def test_which_sections_add_services(section: str, found: bool) -> None:
     assert bool(parse(f"[{section}]\nAddService=acme,2,x\n").services) == found
 
 
+def test_a_backslash_does_not_swallow_a_section() -> None:
+    told = parse("[SourceDisksNames]\n1=%d%,,,\\x64\\\n[a.Services]\nAddService=acme,,x\n")
+    assert told.services == ("acme",)
+
+
 def test_sections_of_one_name_are_one() -> None:
     told = parse("[a.Services]\nAddService=one,,x\n[b]\n[A.services]\nAddService=two,,x\n")
     assert told.services == ("one", "two")
