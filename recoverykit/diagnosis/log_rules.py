@@ -28,6 +28,8 @@ from recoverykit.model import (
 )
 
 _SEVERAL = 3  # different stop codes within two weeks and nothing in common
+_TROUBLE = ("CBS.log", "poqexec.log", "RebootInProgress")
+_GONE_ALREADY = (0xC0000034, 0xC000003A)  # to be deleted, and not there: harmless
 _MARGIN = timedelta(hours=1)
 
 
@@ -113,6 +115,15 @@ def _stuck(rule: Rule, facts: Facts) -> Iterator[Finding]:
         yield rule.found("update", reason, newest.source)
 
 
+def _stuck_log(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    """Servicing's own log tells of starts that failed, or of start after start without an end."""
+    found = [
+        item for item in facts.all(PendingServicing) if item.active and item.what in _TROUBLE
+    ]
+    if found and facts.is_failing:
+        yield rule.found("update", found[0].text, *_sources(found))
+
+
 def _system_stop(rule: Rule, facts: Facts) -> Iterator[Finding]:
     if any(item.active for item in facts.all(PendingServicing)):
         yield from stops_in(rule, facts, knowledge.Area.SYSTEM, "system files")
@@ -137,7 +148,10 @@ def _renames(rule: Rule, facts: Facts) -> Iterator[Finding]:
     found = [
         item
         for item in facts.all(RenameFailed)
-        if since and item.when and item.when + timedelta(minutes=bias or 0) > since
+        if since
+        and item.when
+        and item.when + timedelta(minutes=bias or 0) > since
+        and item.code not in _GONE_ALREADY
     ]
     if found and facts.is_failing:
         reason = f"{times(len(found), 'file')} could not be replaced at boot: {found[0].path}."
@@ -298,6 +312,15 @@ RULES: tuple[Rule, ...] = (
         30,
         "What waits was written in the last session that came up, before the first failure.",
         _stuck,
+    ),
+    _rule(
+        "update-log-failed",
+        Kind.SERVICING,
+        Argument.LOG,
+        35,
+        "Servicing's own logs say that the update failed at a start, or was worked on at start "
+        "after start without an end (CBS.log, poqexec.log, RebootInProgress), and boots fail.",
+        _stuck_log,
     ),
     _rule(
         "update-stop-code",

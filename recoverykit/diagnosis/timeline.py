@@ -22,6 +22,7 @@ from recoverykit.model import (
     BootLogBlock,
     BootStatus,
     Evidence,
+    KernelBoot,
     NtfsState,
     StartupRepair,
 )
@@ -58,6 +59,7 @@ class Timeline:
     repair: StartupRepair | None  # Startup Repair ran since
     status: BootStatus | None  # bootstat.dat, where it was written since
     sessions: tuple[Session, ...] = ()
+    told_failed: tuple[KernelBoot, ...] = ()  # boots after it which say that the one before failed
 
     @property
     def is_failing(self) -> bool:
@@ -68,6 +70,7 @@ class Timeline:
             or len(self.unexpected) > 1
             or len(self.failed_starts) >= _FAILED_STARTS
             or self.cut_off
+            or self.told_failed
             or (self.boot_log and self.boot_log.ends_early)
             or self.repair
             or self.status_failing
@@ -141,6 +144,11 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
         repair=_repair(items, last_good),
         status=_status(items, last_good),
         sessions=past,
+        told_failed=tuple(
+            item
+            for item in items
+            if isinstance(item, KernelBoot) and item.when > cut and item.last_boot_good is False
+        ),
     )
 
 

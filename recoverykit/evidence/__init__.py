@@ -16,10 +16,13 @@ from recoverykit.errors import RecoveryKitError
 from recoverykit.evidence import (
     boot_status,
     bootlog,
+    code_integrity,
     content,
     devices,
     drivers,
+    dumps,
     events,
+    packages,
     services,
     servicing,
     setupapi,
@@ -62,6 +65,8 @@ def stages(
         yield from _registry(install, hive)
     yield "bootlog", tuple(bootlog.collect(install, bias))
     yield "events", tuple(events.collect(install))
+    yield "code_integrity", tuple(code_integrity.collect(install))
+    yield "dumps", tuple(dumps.collect(install))
     yield "setupapi", tuple(setupapi.collect(install, bias))
     yield "startup_repair", tuple(startup_repair.collect(install))
     yield "boot_status", tuple(_boot_status(install, boot_volumes))
@@ -76,6 +81,7 @@ def _registry(install: WindowsInstall, hive: Hive) -> Iterator[Stage]:
     files = tuple(drivers.collect(install, named))
     yield "drivers", files
     yield "content", tuple(content.collect(install, named, _of(DriverFile, files)))
+    yield "packages", tuple(packages.collect(install, hive))
     yield "servicing", tuple(servicing.collect(install, hive))
 
 

@@ -48,5 +48,6 @@ def _read(install: WindowsInstall, path: str) -> Iterator[Evidence]:
         files=trail.files,
         actions=trail.actions,
         failed_tests=trail.failed_tests,
+        areas=tuple(srttrail.cause_area(cause) for cause in trail.causes),
         sessions=trail.sessions,
     )

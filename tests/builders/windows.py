@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.builders import bootlog, evtx, history, pe, registry, small_system
+from tests.builders import bootlog, evtx, history, pe, registry, setupapi, small_system
 from tests.builders.winbytes import HIVE, INBOX, INSTALLED, filetime
 from tests.conftest import REAL_DATA, read_real
 from tests.independent import registry as independent
@@ -334,6 +334,11 @@ def _write_people(windows: Windows, computer: str) -> None:
     windows.put(f"{home}/NTUSER.DAT", registry.empty(old), old, INSTALLED, HIDDEN_SYSTEM)
     windows.put("../Program Files/Acme/readme.txt", b"Acme\r\n", old, INSTALLED)
     windows.put("../pagefile.sys", bytes(1 << 20), history.LAST_SHUTDOWN, HIVE, HIDDEN_SYSTEM)
+    installs = [
+        setupapi.imported(setupapi.Package("oem3.inf", "vmware.inf", "vmci"), history.INSTALLED),
+        setupapi.installed(setupapi.Package("oem3.inf", "vmware.inf", "vmci"), history.INSTALLED),
+    ]
+    windows.put("INF/setupapi.dev.log", setupapi.build(installs), history.INSTALLED, INSTALLED)
     if windows.ntfs:
         document = windows.root / f"{home}/Documents/Steuer 2025 – geheim.txt"
         Path(f"{document}:Zone.Identifier").write_bytes(b"[ZoneTransfer]\r\nZoneId=3\r\n")

@@ -73,6 +73,7 @@ def test_what_the_last_session_found(install: WindowsInstall, name: str) -> None
         causes=(CAUSE,),
         files=("c:\\windows\\system32\\drivers\\vsock.sys",),
         actions=(("File repair", 0x57),),
+        areas=("file",),
         sessions=2,
     )
 
