@@ -7,7 +7,8 @@ for whoever measures them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,9 +28,19 @@ from recoverykit.evidence import (
     servicing,
     setupapi,
     startup_repair,
+    wer,
 )
 from recoverykit.formats.hive import Hive
-from recoverykit.model import DriverFile, Evidence, Gap, Service, Source, Volume, WindowsInstall
+from recoverykit.model import (
+    DriverFile,
+    DriverPackage,
+    Evidence,
+    Gap,
+    Service,
+    Source,
+    Volume,
+    WindowsInstall,
+)
 
 Item = TypeVar("Item", bound=Evidence)
 Stage = tuple[str, tuple[Evidence, ...]]
@@ -67,6 +78,7 @@ def stages(
     yield "events", tuple(events.collect(install))
     yield "code_integrity", tuple(code_integrity.collect(install))
     yield "dumps", tuple(dumps.collect(install))
+    yield "wer", tuple(wer.collect(install))
     yield "setupapi", tuple(setupapi.collect(install, bias))
     yield "startup_repair", tuple(startup_repair.collect(install))
     yield "boot_status", tuple(_boot_status(install, boot_volumes))
@@ -74,14 +86,15 @@ def stages(
 
 def _registry(install: WindowsInstall, hive: Hive) -> Iterator[Stage]:
     """What the SYSTEM hive holds, and the files it leads to."""
-    found = tuple(services.collect(install, hive))
+    inside = tuple(packages.collect(install, hive))
+    yield "packages", inside
+    found = tuple(_owned(services.collect(install, hive), _of(DriverPackage, inside)))
     yield "services", found
     named = _of(Service, found)
     yield "devices", tuple(devices.collect(install, hive))
     files = tuple(drivers.collect(install, named))
     yield "drivers", files
     yield "content", tuple(content.collect(install, named, _of(DriverFile, files)))
-    yield "packages", tuple(packages.collect(install, hive))
     yield "servicing", tuple(servicing.collect(install, hive))
 
 
@@ -91,6 +104,14 @@ def _boot_status(
     yield from boot_status.collect(install)
     for volume, mount in ((install.volume, install.mount), *boot_volumes):
         yield from boot_status.collect_boot_volume(volume, mount)
+
+
+def _owned(found: Iterable[Evidence], known: Sequence[DriverPackage]) -> Iterator[Evidence]:
+    """Services with the driver packages that brought them."""
+    owners = packages.owners(known)
+    for item in found:
+        brought = owners.get(item.name.casefold(), ()) if isinstance(item, Service) else ()
+        yield replace(item, owners=brought) if isinstance(item, Service) and brought else item
 
 
 def _of(kind: type[Item], evidence: Sequence[Evidence]) -> list[Item]:
