@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from recoverykit.diagnosis import knowledge
 from recoverykit.diagnosis.stops import Stop
-from recoverykit.model import CrashDump, Source
+from recoverykit.model import CrashDump, Source, StackHit
 
 
 class How(StrEnum):
@@ -22,12 +22,13 @@ class How(StrEnum):
     KERNEL = "the kernel itself named it"
     FAULT = "the faulting instruction lies in it"
     UNLOADED = "the faulting address lay in it before it was unloaded"
+    CALLER = "it asked for the stop itself: the stack begins in it"
     RECORD = "the record of the crash names it"
     REPORT = "Windows Error Reporting attributes it to it"
     STACK = "it is the first third-party driver on the crashing thread's stack"
 
 
-DIRECT = (How.KERNEL, How.FAULT, How.UNLOADED, How.RECORD, How.REPORT)
+DIRECT = (How.KERNEL, How.FAULT, How.UNLOADED, How.CALLER, How.RECORD, How.REPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,19 @@ def _by_dump(stop: Stop, dump: CrashDump) -> Iterator[Blame]:
         if dump.fault_address and gone.base <= dump.fault_address < gone.base + gone.size:
             detail = f"at {gone.name}+{dump.fault_address - gone.base:#x}"
             yield Blame(stop, gone.name, How.UNLOADED, detail, dump.source)
+    if dump.stack and not dump.fault:
+        # The topmost address on the stack is where the function that stops Windows returns to.
+        yield _on_stack(stop, dump, dump.stack[0], How.CALLER)
 
 
 def _by_stack(stop: Stop, dump: CrashDump, can_be_blamed: Callable[[str], bool]) -> Iterator[Blame]:
     for hit in dump.stack:
         if not knowledge.is_container(hit.module) and can_be_blamed(hit.module):
-            base = next((one.base for one in dump.modules if one.name == hit.module), 0)
-            detail = f"{hit.module}+{hit.value - base:#x} at {hit.slot:#x}"
-            yield Blame(stop, hit.module, How.STACK, detail, dump.source)
+            yield _on_stack(stop, dump, hit, How.STACK)
             return
+
+
+def _on_stack(stop: Stop, dump: CrashDump, hit: StackHit, how: How) -> Blame:
+    base = next((one.base for one in dump.modules if one.name == hit.module), 0)
+    detail = f"{hit.module}+{hit.value - base:#x} at {hit.slot:#x}"
+    return Blame(stop, hit.module, how, detail, dump.source)

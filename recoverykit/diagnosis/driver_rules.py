@@ -120,7 +120,7 @@ def _set_up(rule: Rule, facts: Facts) -> Iterator[Finding]:
     if not facts.is_failing:
         return
     for section in facts.all(DriverInstall):
-        if section.when is None or section.bias is None:
+        if section.when is None or section.bias is None or section.status.startswith("FAIL"):
             continue
         when = section.when + timedelta(minutes=section.bias)
         if not in_window(when, facts, _SUMMER_TIME):
@@ -427,8 +427,9 @@ RULES: tuple[Rule, ...] = (
         Argument.CRASH,
         60,
         "A crash since the last good boot names the driver: the kernel's own verdict in the dump, "
-        "the faulting instruction, the address of a driver unloaded before, or the record of the "
-        "crash. What Windows Error Reporting alone says counts ten less.",
+        "the faulting instruction, the address of a driver unloaded before, the caller that asked "
+        "for the stop, or the record of the crash. What Windows Error Reporting alone says counts "
+        "ten less.",
         _crash_names,
     ),
     _driver(

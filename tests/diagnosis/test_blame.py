@@ -37,7 +37,14 @@ def blamed(one: CrashDump) -> tuple[Blame, ...]:
             id="containers are walked over",
         ),
         pytest.param(
-            dump(stack=["oldguard.sys", "acmeflt.sys"]), ("oldguard.sys", How.STACK), id="topmost"
+            dump(stack=["ntoskrnl.exe", "oldguard.sys", "acmeflt.sys"]),
+            ("oldguard.sys", How.STACK),
+            id="topmost",
+        ),
+        pytest.param(
+            dump(stack=["acmeflt.sys", "ntoskrnl.exe"]),
+            ("acmeflt.sys", How.CALLER),
+            id="who asks for a stop is where the stack begins",
         ),
     ],
 )
