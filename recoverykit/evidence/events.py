@@ -35,7 +35,7 @@ from recoverykit.model import (
 LOG = f"{event_logs.FOLDER}/System.evtx"
 SETUP_LOG = f"{event_logs.FOLDER}/Setup.evtx"
 DEVICES_LOG = f"{event_logs.FOLDER}/Microsoft-Windows-Kernel-PnP%4Configuration.evtx"
-MAX_CHUNKS = 160  # 10 MiB: a hundred failed boots
+MAX_CHUNKS = 96  # 6 MiB: some fifteen thousand records, a hundred failed boots
 MAX_OTHER = 32  # 2 MiB of a log that is 1 MiB by default
 ENOUGH_GOOD = 4  # sessions that came up; older ones tell nothing about today
 LASTED = timedelta(minutes=15)  # a session alive this long came up

@@ -33,13 +33,14 @@ _HEADER_SIZE, _FIRST_RECORD = 4096, 512
 _TABLES = slice(128, 512)  # of a chunk: 64 name offsets, 32 template offsets
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) * 10
-# What the evtx package writes first of a record. Where a record begins otherwise, all of it is
-# decoded to learn the same.
+# What the evtx package writes first of a record. Of one that begins otherwise everything is decoded
+# to learn the same.
 _WHO = re.compile(
     r'\{"Event":\{"#attributes":\{[^{}]{0,300}\},"System":\{"Provider":\{"#attributes":'
-    r'\{"Name":"([^"\\]{1,200})"[^{}]{0,400}\}\},"EventID":'
+    r'\{"Name":"([^"\\]{1,200})"(?:,"[^"\\]{1,40}":"[^"\\]{0,200}"){0,3}\}\},"EventID":'
     r'(?:\{"#attributes":\{[^{}]{0,100}\},"#text":)?(\d{1,5})\b'
 )
+_ID, _ID_TEXT, _MAX_HEAD = '"EventID":', '"#text":', 1000
 _MAX_TEXT = 1 << 20  # characters of JSON for one record; a real record has a few thousand
 
 Wanted = Callable[[str, int], bool]  # by the provider's name in lower case, and the event id
@@ -148,7 +149,13 @@ def _records(
             problems.append(_short(exc))
             raw = []
     problems += [_short(complaint.message) for complaint in complaints]
+    verdicts = {"": True}  # an odd one is decoded to see
     for entry in raw:
+        head = _head(entry["data"])
+        if head not in verdicts:
+            verdicts[head] = _may_be_wanted(head, wanted)
+        if not verdicts[head]:
+            continue
         try:
             record = _record(entry, known, wanted)
         except (ValueError, RecursionError) as exc:
@@ -184,11 +191,30 @@ def _short(problem: object) -> str:
     return " ".join(str(problem).split())[:200]
 
 
+def _head(text: str) -> str:
+    """A record up to its event id: the same for all records of a provider with that id.
+
+    "" where it does not begin like a record. What a hostile name holds is escaped.
+    """
+    at = text.find(_ID, 0, _MAX_HEAD) + len(_ID)
+    if at < len(_ID):
+        return ""
+    if text[at : at + 1] == "{":  # an id with qualifiers
+        inner = text.find(_ID_TEXT, at, at + 100)
+        if inner < 0:
+            return ""
+        at = inner + len(_ID_TEXT)
+    return text[: at + 6]  # five digits and what ends them
+
+
+def _may_be_wanted(head: str, wanted: Wanted) -> bool:
+    """Only a record that begins like all others can be passed over."""
+    who = _WHO.match(head)
+    return who is None or wanted(who.group(1).lower(), int(who.group(2)))
+
+
 def _record(entry: Mapping[str, Any], known: Mapping[int, Stamp], wanted: Wanted) -> Record | None:
     text: str = entry["data"]
-    who = _WHO.match(text)
-    if who is not None and not wanted(who.group(1).lower(), int(who.group(2))):
-        return None
     stamp = known.get(entry["event_record_id"])
     if stamp is None:
         return None

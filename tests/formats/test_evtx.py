@@ -56,6 +56,49 @@ def test_only_what_is_wanted_but_every_time() -> None:
     assert content.problems == ()
 
 
+def test_user_data() -> None:
+    log = io.BytesIO(build.build([events.package_changed(WHEN, "KB5040427", 3, code=0x800F0816)]))
+    (chunk,) = evtx.chunks(log)
+    (record,) = evtx.read(log, chunk, lambda *_: True).records
+    assert (record.provider, record.event) == ("Microsoft-Windows-Servicing", 3)
+    assert record.fields == {
+        "PackageIdentifier": "KB5040427",
+        "IntendedPackageState": "5112",
+        "IntendedPackageStateTextized": "Installed",
+        "ErrorCode": "0x800f0816",
+        "Client": "WindowsUpdateAgent",
+    }
+
+
+def test_records_that_are_alike_are_judged_once() -> None:
+    """Deciding for each record what it is would cost more than reading it."""
+    asked: list[tuple[str, int]] = []
+
+    def wanted(provider: str, event: int) -> bool:
+        asked.append((provider, event))
+        return False
+
+    states = [events.service_state(WHEN, f"service {n}", "running") for n in range(60)]
+    log = io.BytesIO(build.build([*states, events.log_started(WHEN)]))
+    contents = [evtx.read(log, chunk, wanted) for chunk in evtx.chunks(log)]
+    assert len(contents) == 1
+    assert contents[0].records == ()
+    assert sorted(asked) == [("eventlog", 6005), ("service control manager", 7036)]
+
+
+@pytest.mark.parametrize(
+    "name", ['Acme", "EventID":7', 'a"b', "a\\b", "{}", "\u20ac" * 100, "x" * 300]
+)
+def test_odd_names_of_providers(name: str) -> None:
+    log = io.BytesIO(build.build([build.Event(WHEN, build.Provider(name), 4242, ())]))
+    (chunk,) = evtx.chunks(log)
+    told = name.lower()
+    (record,) = evtx.read(
+        log, chunk, lambda provider, event: (provider, event) == (told, 4242)
+    ).records
+    assert record.provider == name
+
+
 def test_newest_chunk_first_and_offsets_point_at_records() -> None:
     started = [events.log_started(WHEN + timedelta(minutes=n)) for n in range(900)]
     log = build.build(started)
@@ -136,6 +179,17 @@ def test_real_logs(sample: Path) -> None:
         for end, event in named
     }
     assert told == named
+
+
+@pytest.mark.parametrize("sample", real(*REAL))
+def test_passing_over_loses_nothing(sample: Path) -> None:
+    """By the head of a record the same are chosen as by its content."""
+    stream = io.BytesIO(sample.read_bytes())
+    for chunk in evtx.chunks(stream):
+        everything = evtx.read(stream, chunk, lambda *_: True)
+        chosen = evtx.read(stream, chunk, lambda _, event: event % 2 == 0)
+        assert chosen.records == tuple(r for r in everything.records if r.event % 2 == 0)
+        assert chosen.stamps == everything.stamps
 
 
 @pytest.mark.parametrize("sample", real("evtx/win7_System_bugcheck.evtx"))
