@@ -6,12 +6,19 @@ complete boot loads late, storage setup classes, stop codes. Nothing here is spe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
 from recoverykit.model import DriverFile
+
+_COPY = re.compile(r"^(?:dump|hiber)_")  # copies of storage drivers that write dumps
+_DEFENDER = re.compile(r"mpksl[0-9a-f]{8}")  # Defender's, named anew with its signatures
+_SMALL_DUMP = 0x1000_0000
+# LIVE_SYSTEM_DUMP, and a display driver that was restarted: names that do not say so.
+_SURVIVED = (0x117, 0x141, 0x142, 0x161)
 
 
 class Area(StrEnum):
@@ -23,6 +30,7 @@ class Area(StrEnum):
     HIVE = "hive"
     HARDWARE = "hardware"
     SYSTEM = "system"  # user mode or servicing
+    USER = "user"  # somebody asked for it: keyboard, power button, debugger
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,10 @@ def is_inbox(driver: str, file: DriverFile | None) -> bool:
     Windows 10 third-party files are linked into the DriverStore as well, and a long name's 8.3
     alias is counted as a link too.
     """
-    if _stem(driver) in inbox_drivers() or is_container(driver):
+    stem = _stem(driver)
+    if stem in inbox_drivers() or _COPY.sub("", stem) in inbox_drivers() or is_container(driver):
+        return True
+    if _DEFENDER.fullmatch(stem):
         return True
     if file is None:
         return False
@@ -70,8 +81,26 @@ def storage_classes() -> frozenset[str]:
 
 
 def stop_code(code: int) -> StopCode:
-    """What is known about a bug check; codes outside the table are taken for a driver's."""
-    return _stop_codes().get(code, StopCode(code, "", Area.DRIVER))
+    """What is known about a bug check; codes outside the table are taken for a driver's.
+
+    With bit 28 set a code means what it means without: the bit marks what a small dump holds.
+    """
+    known = _stop_codes().get(code)
+    if known is None and code & _SMALL_DUMP:
+        bare = _stop_codes().get(code & ~_SMALL_DUMP)
+        known = bare and StopCode(code, f"{bare.name}_M", bare.area)
+    return known or StopCode(code, "", Area.DRIVER)
+
+
+def stop_codes() -> tuple[StopCode, ...]:
+    """The whole table, by number."""
+    return tuple(_stop_codes().values())
+
+
+def is_live_dump(code: int) -> bool:
+    """Whether Windows went on running: the report of a hang it survived, no crash."""
+    name = stop_code(code).name
+    return "LIVEDUMP" in name or "LIVE_DUMP" in name or code in _SURVIVED
 
 
 def _stem(driver: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def file(company: str, links: int = 1, folder: str = "drivers") -> DriverFile:
         pytest.param("ntoskrnl.exe", None, True, id="the kernel"),
         pytest.param("hal.dll", None, True, id="the HAL"),
         pytest.param("wdf01000.sys", None, True, id="a container"),
+        pytest.param("dump_storahci.sys", None, True, id="a copy that writes dumps"),
+        pytest.param(
+            "hiber_storport.sys", None, True, id="a copy that writes the hibernation file"
+        ),
+        pytest.param("dump_iastora.sys", None, False, id="a copy of a third party's"),
+        pytest.param("MpKslB17392D7.sys", None, True, id="Defender's of the day"),
+        pytest.param("mpkslacme.sys", None, False, id="only like Defender's"),
     ],
 )
 def test_is_inbox(driver: str, found: DriverFile | None, expected: bool) -> None:
@@ -56,10 +64,20 @@ def test_is_inbox(driver: str, found: DriverFile | None, expected: bool) -> None
         "fltmgr.sys",
         "win32k.sys",
         "tcpip.sys",
+        "spbcx.sys",
+        "pci.sys",
+        "intelppm.sys",
+        "hvix64.exe",
     ],
 )
 def test_containers(name: str) -> None:
     assert knowledge.is_container(name)
+
+
+@pytest.mark.parametrize("name", ["disk.sys", "storahci.sys", "mouclass.sys", "srv2.sys"])
+def test_drivers_of_one_purpose_are_no_containers(name: str) -> None:
+    assert knowledge.is_inbox(name, None)
+    assert not knowledge.is_container(name)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +174,44 @@ def test_no_driver_of_an_oem_inf_is_on_the_list(sample: Path) -> None:
         (0x51, "REGISTRY_ERROR", Area.HIVE),
         (0xC000021A, "WINLOGON_FATAL_ERROR", Area.SYSTEM),
         (0xA0000001, "", Area.DRIVER),
+        (0xE2, "MANUALLY_INITIATED_CRASH", Area.USER),
+        (0x1C8, "MANUALLY_INITIATED_POWER_BUTTON_HOLD", Area.USER),
+        (0x1A, "MEMORY_MANAGEMENT", Area.DRIVER),
+        (0x101, "CLOCK_WATCHDOG_TIMEOUT", Area.HARDWARE),
+        (0x5A, "CRITICAL_SERVICE_FAILED", Area.SYSTEM),
+        (0x1DE, "BUGCODE_WIFIADAPTER_DRIVER", Area.DRIVER),
+        (0x100000D1, "DRIVER_IRQL_NOT_LESS_OR_EQUAL_M", Area.DRIVER),
+        (0x1000007A, "KERNEL_DATA_INPAGE_ERROR_M", Area.DISK),
+        (0x10001234, "", Area.DRIVER),
     ],
 )
 def test_stop_codes(code: int, name: str, area: Area) -> None:
     assert knowledge.stop_code(code) == knowledge.StopCode(code, name, area)
+
+
+def test_the_table_of_stop_codes_is_in_order() -> None:
+    codes = knowledge.stop_codes()
+    assert len(codes) > 450
+    assert [stop.code for stop in codes] == sorted({stop.code for stop in codes})
+    names = [stop.name for stop in codes]
+    assert len(set(names)) == len(names)
+    assert not [name for name in names if not re.fullmatch("[A-Z0-9_]{5,}", name)]
+    assert {stop.area for stop in codes} == set(Area)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        pytest.param(0x15E, True, id="LIVE_DUMP"),
+        pytest.param(0x193, True, id="LIVEDUMP"),
+        pytest.param(0x117, True, id="the display driver was restarted"),
+        pytest.param(0x116, False, id="the display driver could not be restarted"),
+        pytest.param(0x1C8, False, id="power button"),
+        pytest.param(0xD1, False, id="a crash"),
+    ],
+)
+def test_live_dumps_are_no_crashes(code: int, expected: bool) -> None:
+    assert knowledge.is_live_dump(code) is expected
 
 
 def test_storage_classes_are_guids() -> None:
