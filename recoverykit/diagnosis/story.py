@@ -18,6 +18,8 @@ from recoverykit.model import (
     UpdateEvent,
 )
 
+# WindowsUpdateClient 43, Servicing 1 and 4: not there yet.
+_UPDATE = {1: "begun", 4: "waits for a restart", 43: "installation begun"}
 _BEFORE = timedelta(days=30)  # before the last good session: what may still matter
 _MOST = 200  # entries; the newest are kept
 
@@ -88,7 +90,7 @@ def _repairs(facts: Facts) -> Iterator[Moment]:
 
 def _updates(facts: Facts) -> Iterator[Moment]:
     for event in facts.all(UpdateEvent):
-        outcome = "failed to install" if event.failed else "installed"
+        outcome = "failed to install" if event.failed else _UPDATE.get(event.event, "installed")
         yield Moment(event.when, "update", f"{event.title}: {outcome}", (event.source,))
 
 
