@@ -89,7 +89,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _dump(install: WindowsInstall, path: str) -> Iterator[Evidence]:
-    """One file. Where only its header can be used, that and a Gap."""
+    """One file. Where only a part of it can be used, that and a Gap."""
     try:
         with files.opened(install, path) as file:
             yield from _parsed(file, path, in_pagefile=False)
@@ -104,8 +104,8 @@ def _parsed(file: OpenFile, path: str, *, in_pagefile: bool) -> Iterator[Evidenc
     try:
         dump = crashdump.parse(file.stream, file.size, path, file.modified)
     except FormatError as exc:
-        dump = crashdump.header_only(file.stream, path, file.modified)
-        reason = f"Only the header of this crash dump can be used: {exc.problem}."
+        dump = crashdump.remains(file.stream, path, file.modified)
+        reason = f"Only a part of this crash dump can be used: {exc.problem}."
         yield Gap(Source(path, exc.offset), reason)
     yield replace(dump, in_pagefile=in_pagefile)
 

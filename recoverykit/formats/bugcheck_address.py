@@ -48,6 +48,7 @@ PLACES: dict[int, tuple[Place, ...]] = {
     0x8E: (*_at(2), Place(3, Kind.TRAP)),  # KERNEL_MODE_EXCEPTION_NOT_HANDLED
     0x9F: (Place(4, Kind.IRP),),  # DRIVER_POWER_STATE_FAILURE, where parameter 1 is 3
     0xC5: _at(4),  # DRIVER_CORRUPTED_EXPOOL
+    0xC9: _at(2),  # DRIVER_VERIFIER_IOMANAGER_VIOLATION, where parameter 1 is one of _VERIFIED
     0xCC: _at(3),  # PAGE_FAULT_IN_FREED_SPECIAL_POOL
     0xCD: _at(3),  # PAGE_FAULT_BEYOND_END_OF_ALLOCATION
     0xCE: _at(3),  # DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS
@@ -67,6 +68,8 @@ PLACES: dict[int, tuple[Place, ...]] = {
     0x139: (Place(3, Kind.RECORD), Place(2, Kind.TRAP)),  # KERNEL_SECURITY_CHECK_FAILURE
 }
 _POWER_FAILURE, _BLOCKED_IRP = 0x9F, 3
+_VERIFIER = 0xC9
+_VERIFIED, _FIRST_VERIFIED = (0x11, 0x12), 0x200  # routines of the driver, code of the driver
 
 
 def base_code(bugcheck: int) -> int:
@@ -77,6 +80,9 @@ def base_code(bugcheck: int) -> int:
 def places(bugcheck: int, parameters: tuple[int, ...]) -> tuple[Place, ...]:
     """Where to look, in order; empty for a code whose parameters name no instruction."""
     code = base_code(bugcheck)
-    if code == _POWER_FAILURE and parameters[:1] != (_BLOCKED_IRP,):
+    reason = parameters[0] if parameters else 0
+    if code == _POWER_FAILURE and reason != _BLOCKED_IRP:
+        return ()
+    if code == _VERIFIER and reason not in _VERIFIED and reason < _FIRST_VERIFIED:
         return ()
     return PLACES.get(code, ())

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from recoverykit.errors import FormatError
 from recoverykit.formats import (
     crashdump_header,
-    crashdump_memory,
     crashdump_modules,
     crashdump_pages,
     crashdump_stack,
@@ -22,6 +22,7 @@ from recoverykit.formats import (
 )
 from recoverykit.formats.crashdump_header import Header
 from recoverykit.formats.crashdump_memory import Memory, Paged, Saved
+from recoverykit.formats.crashdump_pages import Pages
 from recoverykit.formats.pe import Stream
 from recoverykit.model import CrashDump, Module, Source
 
@@ -36,23 +37,45 @@ def parse(stream: Stream, size: int, path: str, written: datetime) -> CrashDump:
     """The dump in a file of `size` bytes that was last written at `written`.
 
     Raises FormatError for anything but a kernel dump, and for one that is damaged or cut off
-    (`header_only` may still tell something); OSError where the file cannot be read.
+    (`remains` may still tell something); OSError where the file cannot be read.
     """
     header = crashdump_header.read(stream)
     if size <= header.size:
-        return replace(header_only(stream, path, written), form="header")
-    dump = _described(header, path, written)
+        return replace(_header_only(header, path, written), form="header")
     if header.type == _TRIAGE:
+        dump = _described(header, path, written)
         return _with_triage(dump, header, crashdump_triage.read(stream, header))
-    pages = crashdump_pages.find(stream, header, size)
-    if pages is None:
-        return header_only(stream, path, written)
-    return _with_memory(dump, header, crashdump_memory.Paged(stream, pages, header))
+    pages = crashdump_pages.find(stream, header)
+    if pages is not None and pages.end > size:
+        problem = f"is cut off: {pages.end} bytes were to be written"
+        raise FormatError(crashdump_header.STRUCTURE, size, problem)
+    return _from_pages(stream, pages, header, path, written)
 
 
-def header_only(stream: Stream, path: str, written: datetime) -> CrashDump:
-    """What the header alone says. Raises FormatError where there is none, OSError."""
+def remains(stream: Stream, path: str, written: datetime) -> CrashDump:
+    """What a dump that `parse` refused still says: its header, and memory as far as it goes.
+
+    Raises FormatError where there is not even a header, OSError.
+    """
     header = crashdump_header.read(stream)
+    if header.type == _TRIAGE:
+        return _header_only(header, path, written)
+    try:
+        pages = crashdump_pages.find(stream, header)
+    except FormatError:
+        pages = None
+    return _from_pages(stream, pages, header, path, written)
+
+
+def _from_pages(
+    stream: Stream, pages: Pages | None, header: Header, path: str, written: datetime
+) -> CrashDump:
+    if pages is None:
+        return _header_only(header, path, written)
+    return _with_memory(_described(header, path, written), header, Paged(stream, pages, header))
+
+
+def _header_only(header: Header, path: str, written: datetime) -> CrashDump:
     address = crashdump_stack.fault_address(header, Saved())
     return replace(_described(header, path, written), fault_address=address)
 

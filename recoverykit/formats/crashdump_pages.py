@@ -23,12 +23,15 @@ _BITMAPS = (b"SDMPDUMP", b"FDMPDUMP")
 _BLOCK = 4096  # bytes of the bitmap counted at once: 128 MB of RAM
 _MAX_FRAMES = 1 << 32  # 16 TB
 _MAX_KEPT = 256  # blocks
+_MAX_GAP = 1 << 30  # between the bitmap and the first page
 _SUMMARY = struct.Struct("<8x5I")
 _MODERN = struct.Struct("<32xQQQ")
 _MODERN_BITS = 0x38
 
 
 class Pages(Protocol):
+    end: int  # file offset behind the last page, by what the dump says
+
     def offset(self, frame: int) -> int | None:
         """File offset of a page of memory; None where the dump does not have it."""
 
@@ -36,7 +39,7 @@ class Pages(Protocol):
 class Runs:
     """A full dump: runs of consecutive pages, one after the other."""
 
-    def __init__(self, header: Header, size: int) -> None:
+    def __init__(self, header: Header) -> None:
         code = "Q" if header.wide else "I"
         (count,) = struct.unpack_from("<I", header.runs)
         start, step = (16, 16) if header.wide else (8, 8)
@@ -50,7 +53,7 @@ class Runs:
                 raise FormatError(STRUCTURE, 0x88, "its runs of memory overlap")
             self._runs.append((first, length, place))
             place += length * PAGE
-        _check_end(place, size)
+        self.end = place
 
     def offset(self, frame: int) -> int | None:
         at = bisect_right(self._runs, (frame, 1 << 64, 0)) - 1
@@ -63,8 +66,9 @@ class Runs:
 class Bitmap:
     """A dump with a bitmap: a page lies behind as many pages as there are bits before its own."""
 
-    def __init__(self, stream: Stream, at: int, frames: int, first: int) -> None:
+    def __init__(self, stream: Stream, at: int, frames: int, first: int, present: int) -> None:
         self._stream, self._at, self._frames, self._first = stream, at, frames, first
+        self.end = first + present * PAGE
         self._before = [0]  # bits in the blocks before each one
         self._blocks: dict[int, bytes] = {}
 
@@ -95,38 +99,35 @@ class Bitmap:
         return block
 
 
-def find(stream: Stream, header: Header, size: int) -> Pages | None:
-    """The pages of a dump of `size` bytes; None for a body we do not know.
+def find(stream: Stream, header: Header) -> Pages | None:
+    """The pages of a dump; None for a body we do not know.
 
-    Raises FormatError where the body contradicts itself or its end is missing.
+    Raises FormatError where the body contradicts itself. `end` may lie beyond the file's.
     """
     stream.seek(header.size)
     block = stream.read(64) or b""
     if block[:8] in _BITMAPS:
-        return _bitmap(stream, header, block.ljust(64, b"\0"), size)
-    return Runs(header, size) if header.type == 1 else None
+        return _bitmap(stream, header, block.ljust(64, b"\0"))
+    return Runs(header) if header.type == 1 else None
 
 
-def _bitmap(stream: Stream, header: Header, block: bytes, size: int) -> Bitmap:
+def _bitmap(stream: Stream, header: Header, block: bytes) -> Bitmap:
     _, first, frames, present, again = _SUMMARY.unpack_from(block)
     fixed = 0x28 if header.wide else 0x20
-    if not (frames and frames == again and _fits(header, fixed, frames, first)):
+    if not (frames and frames == again and _fits(header, fixed, frames, first, 4 * PAGE)):
         first, present, frames = _MODERN.unpack_from(block)
         fixed = _MODERN_BITS
-        if not _fits(header, fixed, frames, first):
+        if not _fits(header, fixed, frames, first, _MAX_GAP):
             raise FormatError(STRUCTURE, header.size, "the bitmap of its pages makes no sense")
     if present > frames:
         raise FormatError(STRUCTURE, header.size, "it claims more pages than there are")
-    _check_end(first + present * PAGE, size)
-    return Bitmap(stream, header.size + fixed, frames, first)
+    return Bitmap(stream, header.size + fixed, frames, first, present)
 
 
-def _fits(header: Header, fixed: int, frames: int, first: int) -> bool:
-    """Whether a bitmap of that many bits lies between its header and the first page."""
+def _fits(header: Header, fixed: int, frames: int, first: int, gap: int) -> bool:
+    """Whether a bitmap of that many bits lies between its header and the first page.
+
+    What Windows did not set says PAGE: a page that far away would pass for sense.
+    """
     end = header.size + fixed + (frames + 7) // 8
-    return 0 < frames <= _MAX_FRAMES and end <= first <= end + (1 << 20)
-
-
-def _check_end(end: int, size: int) -> None:
-    if end > size:
-        raise FormatError(STRUCTURE, size, f"is cut off: {end} bytes were to be written")
+    return 0 < frames <= _MAX_FRAMES and end <= first < end + gap

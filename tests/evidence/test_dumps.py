@@ -153,7 +153,7 @@ def test_a_dump_in_a_page_file_that_is_overwritten_behind_its_header(
     put(install, "pagefile.sys", bytes(data))
     gap, found = collect(install)
     assert isinstance(gap, Gap)
-    assert gap.reason.startswith("Only the header of this crash dump can be used: ")
+    assert gap.reason.startswith("Only a part of this crash dump can be used: ")
     assert isinstance(found, CrashDump)
     assert (found.bugcheck, found.when, found.in_pagefile) == (0xD1, WHEN, True)
     assert found.modules == ()

@@ -162,7 +162,7 @@ def test_a_page_in_transition_is_still_there() -> None:
 @given(st.binary(min_size=1, max_size=12_000), st.data())
 def test_a_page_lies_behind_those_that_come_before_it(bits: bytes, data: st.DataObject) -> None:
     frames = len(bits) * 8
-    pages = Bitmap(io.BytesIO(b"head" + bits), 4, frames, PAGE)
+    pages = Bitmap(io.BytesIO(b"head" + bits), 4, frames, PAGE, 0)
     present = [n for n in range(frames) if bits[n >> 3] >> (n & 7) & 1]
     places = {frame: PAGE * (number + 1) for number, frame in enumerate(present)}
     asked = data.draw(st.lists(st.integers(-1, frames + 9), max_size=30))
@@ -173,8 +173,9 @@ def test_runs_have_holes() -> None:
     data = dump.build_memory("full", **FACTS)
     stream = io.BytesIO(data)
     header = crashdump_header.read(stream)
-    pages = crashdump_pages.find(stream, header, len(data))
+    pages = crashdump_pages.find(stream, header)
     assert pages is not None
+    assert pages.end == len(data)
     assert pages.offset(0) is None
     assert pages.offset(1) == 0x2000
     assert pages.offset(0x9D) == 0x2000 + 0x9C * PAGE

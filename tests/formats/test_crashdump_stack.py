@@ -240,6 +240,15 @@ def test_every_place_is_a_parameter() -> None:
     assert kinds == set(Kind)
 
 
+@pytest.mark.parametrize(
+    ("reason", "fault"),
+    [(1, ""), (0x10, ""), (0x11, "acmeflt.sys"), (0x12, "acmeflt.sys"), (0x22F, "acmeflt.sys")],
+)
+def test_reasons_of_the_verifier_that_tell_an_address(reason: int, fault: str) -> None:
+    found = built("triage", 0xC9, (reason, FAULT, 0, 0))
+    assert (found.fault_address, found.fault) == (FAULT if fault else 0, fault)
+
+
 def test_codes_of_small_dumps() -> None:
     assert bugcheck_address.base_code(0x1000007E) == 0x7E
     assert bugcheck_address.base_code(0xA0000001) == 0xA0000001
