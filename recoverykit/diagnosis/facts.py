@@ -82,6 +82,15 @@ class Facts:
     def gaps(self) -> tuple[Gap, ...]:
         return self.all(Gap)
 
+    @cached_property
+    def knows_services(self) -> bool:
+        """Whether a service that is not among the evidence does not exist.
+
+        Not so where a part of the SYSTEM hive could not be read.
+        """
+        hive = self.install.system_hive
+        return bool(self.services) and not any(gap.source.path == hive for gap in self.gaps)
+
     def source_of_version(self) -> Source:
         """Where it is written which Windows this is."""
         return Source(self.install.software_hive)

@@ -117,9 +117,7 @@ def _stuck(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _stuck_log(rule: Rule, facts: Facts) -> Iterator[Finding]:
     """Servicing's own log tells of starts that failed, or of start after start without an end."""
-    found = [
-        item for item in facts.all(PendingServicing) if item.active and item.what in _TROUBLE
-    ]
+    found = [item for item in facts.all(PendingServicing) if item.active and item.what in _TROUBLE]
     if found and facts.is_failing:
         yield rule.found("update", found[0].text, *_sources(found))
 

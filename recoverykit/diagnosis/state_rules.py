@@ -110,7 +110,7 @@ def _why_not(facts: Facts, use: DeviceUse) -> str:
     """Why a controller's driver cannot start at boot; "" when it can, or when we cannot tell."""
     service = facts.services.get(use.service.casefold())
     if service is None:
-        return "has no service" if facts.services else ""
+        return "has no service" if facts.knows_services else ""
     if use.problem & 1:
         return "its device is disabled"
     return _cannot_start(facts, service, at_boot=True)
@@ -153,6 +153,13 @@ def _chain(rule: Rule, facts: Facts) -> Iterator[Finding]:
             yield rule.found(service.driver, reason, service.source)
 
 
+def _hive_gaps(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    found = [gap for gap in facts.gaps if gap.source.path == facts.install.system_hive]
+    if found and facts.services and facts.is_failing:
+        reason = f"A part of the SYSTEM hive could not be read: {found[0].reason.rstrip('.')}."
+        yield rule.found("SYSTEM hive", reason, *(gap.source for gap in found[:10]))
+
+
 def _storage_stop(rule: Rule, facts: Facts) -> Iterator[Finding]:
     yield from stops_in(rule, facts, knowledge.Area.STORAGE, "storage stack")
 
@@ -173,12 +180,10 @@ def _other_filters(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 
 def _dangling(facts: Facts) -> Iterator[tuple[FilterUse, str]]:
-    if not facts.services:
-        return  # nothing is known about services: then nothing is missing
     for use in facts.all(FilterUse):
         service = facts.services.get(use.service.casefold())
         if service is None:
-            why = "has no driver service"
+            why = "has no driver service" if facts.knows_services else ""
         else:
             why = _cannot_start(facts, service, at_boot=False)
         written = max(
@@ -262,6 +267,15 @@ RULES: tuple[Rule, ...] = (
         "A hive that every boot loads (SYSTEM, SOFTWARE, SAM, SECURITY) is missing, damaged, or "
         "dirty with logs that do not make it whole.",
         _hives,
+    ),
+    _rule(
+        "hive-partly-unreadable",
+        Kind.HIVE,
+        Argument.STATE,
+        60,
+        "Keys of the SYSTEM hive could not be read, and boots fail. What is missing there proves "
+        "nothing about services and filters.",
+        _hive_gaps,
     ),
     _rule(
         "controller-cannot-start",

@@ -421,3 +421,12 @@ def test_a_driver_the_loader_could_not_load() -> None:
     event = logged("load-failed", "\\Windows\\System32\\drivers\\acmeflt.sys")
     assert accused(judged(ACME, event)) == ["acmeflt.sys"]
     assert accused(judged(GUARD, event)) == []
+
+
+def test_what_cannot_be_read_is_not_missing() -> None:
+    """A hive with a damaged key: the filter's service may well be behind it."""
+    gap = Gap(
+        Source(SYSTEM, 0x4000, "ControlSet001\\Services\\gonefilt"), "cell at 0x1: is cut off"
+    )
+    assert judged(filter_use("gonefilt"), gap).kind is Kind.HEALTHY
+    assert judged(filter_use("gonefilt"), gap, crashes()).kind is Kind.HIVE

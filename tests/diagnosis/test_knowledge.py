@@ -41,9 +41,7 @@ def file(company: str, links: int = 1, folder: str = "drivers") -> DriverFile:
         pytest.param("hal.dll", None, True, id="the HAL"),
         pytest.param("wdf01000.sys", None, True, id="a container"),
         pytest.param("dump_storahci.sys", None, True, id="a copy that writes dumps"),
-        pytest.param(
-            "hiber_storport.sys", None, True, id="a copy that writes the hibernation file"
-        ),
+        pytest.param("hiber_storport.sys", None, True, id="a copy that hibernates"),
         pytest.param("dump_iastora.sys", None, False, id="a copy of a third party's"),
         pytest.param("MpKslB17392D7.sys", None, True, id="Defender's of the day"),
         pytest.param("mpkslacme.sys", None, False, id="only like Defender's"),
