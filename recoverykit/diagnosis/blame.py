@@ -20,8 +20,8 @@ class How(StrEnum):
     """In which way a stop names a driver; the strongest first."""
 
     KERNEL = "the kernel itself named it"
-    FAULT = "the faulting instruction lies in it"
-    UNLOADED = "the faulting address lay in it before it was unloaded"
+    FAULT = "the address that the stop points to lies in it"
+    UNLOADED = "the address that the stop points to lay in it before it was unloaded"
     CALLER = "it asked for the stop itself: the stack begins in it"
     RECORD = "the record of the crash names it"
     REPORT = "Windows Error Reporting attributes it to it"
