@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         "recoverykit.model",
         "recoverykit.installs",
         "recoverykit.diagnosis.knowledge",
+        "recoverykit.boot",
         "signing",  # what a driver's own signature claims
     },
     "recoverykit.diagnosis": {"recoverykit.diagnosis", "recoverykit.errors", "recoverykit.model"},

@@ -15,6 +15,7 @@ from typing import TypeVar
 from recoverykit import installs
 from recoverykit.errors import RecoveryKitError
 from recoverykit.evidence import (
+    boot_files,
     boot_status,
     bootlog,
     code_integrity,
@@ -23,9 +24,12 @@ from recoverykit.evidence import (
     drivers,
     dumps,
     events,
+    hives,
+    minifilters,
     packages,
     services,
     servicing,
+    settings,
     setupapi,
     startup_repair,
     wer,
@@ -37,12 +41,14 @@ from recoverykit.model import (
     Evidence,
     Gap,
     Service,
+    Setting,
     Source,
     Volume,
     WindowsInstall,
 )
 
 Item = TypeVar("Item", bound=Evidence)
+_FILE_SYSTEM = 2  # service type of file systems and their filters
 Stage = tuple[str, tuple[Evidence, ...]]
 
 
@@ -66,18 +72,26 @@ def stages(
     volumes: Sequence[Volume] = (),
 ) -> Iterator[Stage]:
     """(collector, what it found), one after the other: the work is done as one asks for it."""
-    bias = None
+    loaded: hives.Loaded
+    bias: int | None = None
+    known: list[Setting] = []
     try:
-        hive, _ = installs.read_hive(install, install.system_hive)
+        hive, loaded = installs.read_hive(install, install.system_hive)
     except (RecoveryKitError, OSError) as exc:
-        yield "hives", (Gap(Source(install.system_hive), str(exc)),)
+        loaded = exc
+        yield "registry", (Gap(Source(install.system_hive), str(exc)),)
     else:
         bias = services.time_zone_bias(install, hive)
+        found = tuple(settings.collect(install, hive))
+        known = _of(Setting, found)
+        yield "settings", found
         yield from _registry(install, hive)
+    yield "hives", tuple(hives.collect(install, loaded))
+    yield "boot_files", tuple(boot_files.collect(install, boot_volumes, volumes))
     yield "bootlog", tuple(bootlog.collect(install, bias))
     yield "events", tuple(events.collect(install))
     yield "code_integrity", tuple(code_integrity.collect(install))
-    yield "dumps", tuple(dumps.collect(install))
+    yield "dumps", tuple(dumps.collect(install, known))
     yield "wer", tuple(wer.collect(install))
     yield "setupapi", tuple(setupapi.collect(install, bias))
     yield "startup_repair", tuple(startup_repair.collect(install))
@@ -92,6 +106,8 @@ def _registry(install: WindowsInstall, hive: Hive) -> Iterator[Stage]:
     yield "services", found
     named = _of(Service, found)
     yield "devices", tuple(devices.collect(install, hive))
+    filters = [service.name for service in named if service.type == _FILE_SYSTEM]
+    yield "minifilters", tuple(minifilters.collect(install, hive, filters))
     files = tuple(drivers.collect(install, named))
     yield "drivers", files
     yield "content", tuple(content.collect(install, named, _of(DriverFile, files)))

@@ -78,6 +78,7 @@ def _guarded(install: WindowsInstall, key: Key, scope: str, owner: str) -> Itera
 
 
 def _uses(install: WindowsInstall, key: Key, scope: str, owner: str) -> Iterator[Evidence]:
+    guid = _guid(key) if scope == "device" else owner
     for name in _LISTS:
         value = key.value(name)
         # Some installers write a plain string where a list belongs; Windows takes it as one.
@@ -85,11 +86,25 @@ def _uses(install: WindowsInstall, key: Key, scope: str, owner: str) -> Iterator
         for service in services:
             if value and service:
                 source = Source(install.system_hive, value.offset, f"{key.path}\\{name}")
-                yield FilterUse(source, service, scope, owner)
+                yield FilterUse(
+                    source,
+                    service,
+                    scope,
+                    owner,
+                    upper=name == "UpperFilters",
+                    class_guid=guid,
+                    written=key.last_written,
+                )
     if scope != "device":
         return
     used = key.value("Service")
     if used and used.string:
-        guid = key.value("ClassGUID")
+        flags = key.value("ConfigFlags")
         source = Source(install.system_hive, used.offset, key.path)
-        yield DeviceUse(source, used.string, owner, ((guid and guid.string) or "").lower())
+        problem = (flags.dword if flags else None) or 0
+        yield DeviceUse(source, used.string, owner, guid, problem)
+
+
+def _guid(key: Key) -> str:
+    value = key.value("ClassGUID")
+    return ((value.string if value else None) or "").lower()

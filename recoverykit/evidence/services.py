@@ -81,6 +81,12 @@ def _service(install: WindowsInstall, key: Key) -> Service | None:
         group=_string(key, "Group"),
         last_written=key.last_written,
         start_override=_overrides(key),
+        tag=_dword(key, "Tag"),
+        boot_flags=_dword(key, "BootFlags") or 0,
+        depends_on=(
+            *_strings(key, "DependOnService"),
+            *(f"+{group}" for group in _strings(key, "DependOnGroup")),
+        ),
     )
 
 
@@ -95,6 +101,14 @@ def _overrides(key: Key) -> tuple[tuple[str, int], ...]:
 def _dword(key: Key, name: str) -> int | None:
     value = key.value(name)
     return value.dword if value else None
+
+
+def _strings(key: Key, name: str) -> tuple[str, ...]:
+    """A list; some installers write a plain string where one belongs."""
+    value = key.value(name)
+    if value is None:
+        return ()
+    return tuple(part for part in value.strings or (value.string or "",) if part)
 
 
 def _string(key: Key, name: str) -> str:

@@ -45,6 +45,11 @@ def of(kind: type[T], evidence: tuple[Evidence, ...]) -> list[T]:
     return [item for item in evidence if isinstance(item, kind)]
 
 
+def gaps_of(evidence: tuple[Evidence, ...]) -> list[Gap]:
+    """Of this folder alone: the boot files of such a machine lie on another volume."""
+    return [gap for gap in of(Gap, evidence) if "no boot files were seen" not in gap.reason]
+
+
 # --- a healthy machine --------------------------------------------------------------------
 
 
@@ -54,7 +59,7 @@ def healthy(template: windows.Windows) -> tuple[Evidence, ...]:
 
 
 def test_nothing_is_missing_on_a_healthy_machine(healthy: tuple[Evidence, ...]) -> None:
-    assert of(Gap, healthy) == []
+    assert gaps_of(healthy) == []
 
 
 def test_services_as_hivex_reads_them(
@@ -156,7 +161,7 @@ def test_a_filter_written_as_a_plain_string(machine: windows.Windows) -> None:
 )
 def test_absent(machine: windows.Windows, name: str, reason: str) -> None:
     (machine.root / name).unlink()
-    gaps = of(Gap, collect(installed(machine)))
+    gaps = gaps_of(collect(installed(machine)))
     assert [(gap.source.path, gap.reason) for gap in gaps] == [(f"Windows/{name}", reason)]
 
 
@@ -164,14 +169,14 @@ def test_absent(machine: windows.Windows, name: str, reason: str) -> None:
 @pytest.mark.parametrize("content", [b"MZ", b"garbage " * 9999, b"\xff\xfe\xd8\x00" * 512])
 def test_garbage_is_a_gap(machine: windows.Windows, name: str, content: bytes) -> None:
     (machine.root / name).write_bytes(content)
-    gaps = of(Gap, collect(installed(machine)))
+    gaps = gaps_of(collect(installed(machine)))
     assert [gap.source.path for gap in gaps] == [f"Windows/{name}"]
 
 
 def test_a_folder_in_place_of_a_log(machine: windows.Windows) -> None:
     (machine.root / "ntbtlog.txt").unlink()
     (machine.root / "ntbtlog.txt").mkdir()
-    gaps = of(Gap, collect(installed(machine)))
+    gaps = gaps_of(collect(installed(machine)))
     assert [gap.source.path for gap in gaps] == ["Windows/ntbtlog.txt"]
 
 
@@ -179,7 +184,7 @@ def test_truncated_hive(machine: windows.Windows) -> None:
     faults.truncated_hive(machine)
     evidence = collect(installed(machine))
     assert of(Service, evidence) == []
-    assert [gap.source.path for gap in of(Gap, evidence)] == ["Windows/System32/config/SYSTEM"]
+    assert [gap.source.path for gap in gaps_of(evidence)] == ["Windows/System32/config/SYSTEM"]
     assert of(BootEvent, evidence)  # the rest is still read
 
 
@@ -211,7 +216,7 @@ def test_only_the_end_of_a_huge_boot_log(machine: windows.Windows) -> None:
     log = machine.root / "ntbtlog.txt"
     log.write_bytes(log.read_bytes() * 60)
     evidence = collect(installed(machine))
-    assert [gap.reason for gap in of(Gap, evidence)] == [
+    assert [gap.reason for gap in gaps_of(evidence)] == [
         f"only its end was read: lines count from byte {log.stat().st_size - (4 << 20)}"
     ]
     assert of(BootLogBlock, evidence)
