@@ -55,7 +55,7 @@ _KINDS = {
 _VERDICTS = {
     Verdict.CULPRIT: ("Culprit", "bad"),
     Verdict.SUSPECT: ("Suspect", "doubt"),
-    Verdict.UNKNOWN: ("Too little to suspect it", "none"),
+    Verdict.UNKNOWN: ("Noted", "none"),
 }
 _OUTCOMES = {
     Outcome.APPLIED: "good",
@@ -179,6 +179,7 @@ def _install(number: int, entry: InstallReport) -> Iterator[str]:
         yield from _suspects(diagnosis.suspects)
         yield from _others(diagnosis)
         yield from _story(diagnosis.timeline, f"story-{number}")
+        yield from _noted(diagnosis.suspects)
     yield from _plan(entry)
     yield from _checks(entry.checks)
     yield from _history(entry.history)
@@ -191,8 +192,6 @@ def _install(number: int, entry: InstallReport) -> Iterator[str]:
 def _verdict(entry: InstallReport) -> Iterator[str]:
     if entry.diagnosis:
         name, tone = _KINDS[entry.diagnosis.kind]
-        if entry.diagnosis.kind is Kind.UNKNOWN and entry.diagnosis.suspects:
-            name = "Not determined: suspicion only"
         yield f'<div class="verdict {tone}"><span class="tag">{_text(name)}</span>'
         yield f'<p class="said">{_text(entry.diagnosis.summary)}</p></div>'
 
@@ -212,16 +211,37 @@ def _outcome(entry: InstallReport) -> Iterator[str]:
 
 def _suspects(suspects: Sequence[Suspect]) -> Iterator[str]:
     full = max([_FULL_BAR, *(suspect.weight for suspect in suspects)])
+    heavy = [suspect for suspect in suspects if suspect.verdict is not Verdict.UNKNOWN]
     body: list[str] = []
-    if suspects:
+    if heavy:
         body.append('<ol class="suspects">')
-        for suspect in suspects[:_MOST_SUSPECTS]:
+        for suspect in heavy[:_MOST_SUSPECTS]:
             body += _suspect(suspect, full)
         body.append("</ol>")
-    if len(suspects) > _MOST_SUSPECTS:
-        left = len(suspects) - _MOST_SUSPECTS
-        body.append(f'<p class="quiet">And {left} lighter ones; the JSON report has them.</p>')
-    yield from _section("Who is suspected", body)
+    yield from _section("Who is suspected", [*body, *_more(heavy)])
+
+
+def _noted(suspects: Sequence[Suspect]) -> Iterator[str]:
+    light = [suspect for suspect in suspects if suspect.verdict is Verdict.UNKNOWN]
+    rest = [line for suspect in light[:_MOST_SUSPECTS] for line in _lighter(suspect)]
+    if rest:
+        rest = ['<ul class="plain">', *rest, "</ul>", *_more(light)]
+    yield from _section("Noted, and too little to suspect anybody", rest)
+
+
+def _more(suspects: Sequence[Suspect]) -> Iterator[str]:
+    left = len(suspects) - _MOST_SUSPECTS
+    if left > 0:
+        yield f'<p class="quiet">And {left} more; the JSON report has them.</p>'
+
+
+def _lighter(suspect: Suspect) -> Iterator[str]:
+    about = f"weight {suspect.weight}" + (f", {suspect.company}" if suspect.company else "")
+    yield f"<li><b>{_text(suspect.driver)}</b> {_element('span', 'quiet', about)}"
+    for finding in suspect.findings:
+        yield f"<div>{_text(finding.reason)}</div>"
+        yield from _seen(finding.sources[:1])
+    yield "</li>"
 
 
 def _suspect(suspect: Suspect, full: int) -> Iterator[str]:

@@ -87,8 +87,9 @@ box-shadow:inset 0 0 0 1px var(--line);overflow:hidden}
 .fill{display:block;height:100%;background:var(--tone);border-radius:5px;
 -webkit-print-color-adjust:exact;print-color-adjust:exact}
 .weight b{min-width:2.2em;text-align:right;font-variant-numeric:tabular-nums}
-ul.findings>li{display:grid;grid-template-columns:2.6rem 1fr;gap:0 .6rem;padding:.55rem 0 0}
-ul.findings .points{color:var(--quiet);text-align:right;font-variant-numeric:tabular-nums}
+ul.findings>li{display:grid;grid-template-columns:2.9rem 1fr;gap:0 .6rem;padding:.55rem 0 0}
+ul.findings .points{color:var(--quiet);text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}
 ul.findings p{margin:0}
 ul.findings>li>div,.who>*{min-width:0}
 .seen{color:var(--quiet);margin:.1rem 0 0}
@@ -142,7 +143,7 @@ svg.phone{display:block;width:100%;max-width:29rem}
 .verdict{padding:.8rem .9rem}
 .verdict p.said{font-size:1.08rem}
 ol.suspects>li{padding:.8rem .9rem}
-ul.findings>li{grid-template-columns:1.9rem 1fr}
+ul.findings>li{grid-template-columns:2.5rem 1fr}
 .scroll{padding:0 .6rem;max-height:none}
 td.what span{display:none}
 }

@@ -47,6 +47,7 @@ _MOST_TICKS = 500  # of one step that are considered
 # Widths of characters at 11.5 px in the widest of the usual fonts, for the font is not known.
 _CHAR, _LARGE, _WIDE = 7.4, 9.0, 12.0
 _LARGE_ONES = frozenset("ABCDEFGHJKLMNOPQRSTUVWXYZmw@%+=<>×…_&#")
+_LEAST_KEPT = 6  # characters of a text that is cut off
 _APART = 10.0  # between labels
 _GROUP = 84.0  # marks of a lane within that many pixels share a label
 _ALIKE = 56.0  # between marks that say the same
@@ -246,14 +247,15 @@ def _labels(lane: Sequence[Moment], y: float, scale: Scale, layout: Layout) -> I
     groups = list(_groups(lane, scale))
     for group, earlier in zip(groups, [*groups[1:], None], strict=True):
         first, end = scale.at(group[0].when), taken - _APART
-        text = _named(group)
+        text, suffix = _named(group)
+        whole = length(text + suffix)
         start = first - 4
-        if start + length(text) > end:  # further left, but not above an earlier mark
-            start = min(start, end - min(length(text), layout.label))
+        if start + whole > end:  # further left, but not above an earlier mark
+            start = min(start, end - min(whole, layout.label))
             free = scale.at(earlier[-1].when) + 8 if earlier else 0.0
             start = max(start, min(free, end - _SHORTEST))
         start = max(start, layout.gutter + 2.0)
-        fitted = _fit(text, end - start)
+        fitted = _fit(text, suffix, end - start)
         if fitted and start + length(fitted) >= first - 4:
             yield _label(fitted, start, y, "start", "told")
             taken = start
@@ -279,25 +281,28 @@ def _belongs(moment: Moment, group: Sequence[Moment], scale: Scale) -> bool:
     return (near or alike) and scale.same(moment.when, following.when)
 
 
-def _named(group: Sequence[Moment]) -> str:
+def _named(group: Sequence[Moment]) -> tuple[str, str]:
+    """What a group is called, and what is said of its further members."""
     texts = {moment.text for moment in group}
     newest = printable(_SHORT.get(group[-1].text, group[-1].text).removeprefix(_STOPPED))
     if len(group) == 1:
-        return newest
-    return f"{len(group)} × {newest}" if len(texts) == 1 else f"{newest} (+{len(group) - 1})"
+        return newest, ""
+    if len(texts) == 1:
+        return f"{len(group)} × {newest}", ""
+    return newest, f" (+{len(group) - 1})"
 
 
-def _fit(text: str, room: float) -> str:
-    """The text, or as much of it as has room; "" when too little of it has."""
-    if length(text) <= room:
-        return text
-    kept, used = "", _LARGE
+def _fit(text: str, suffix: str, room: float) -> str:
+    """Both, or as much of the text as has room; "" when too little of it has."""
+    if length(text + suffix) <= room:
+        return text + suffix
+    kept, used = "", length(f"…{suffix}")
     for char in text:
         used += _width(char)
         if used > room:
             break
         kept += char
-    return f"{kept.rstrip()}…" if len(kept) >= 6 else ""
+    return f"{kept.rstrip()}…{suffix}" if len(kept) >= _LEAST_KEPT else ""
 
 
 def length(text: str) -> float:
