@@ -140,14 +140,10 @@ def _top(title: str, report: Report) -> Iterator[str]:
         yield '<nav aria-label="Installations"><ol>'
         for number, entry in enumerate(report.installations, start=1):
             said = f": {entry.diagnosis.summary}" if entry.diagnosis else ""
-            name = f"{_windows(entry)}, {entry.install.root}"
+            name = f"{entry.install.product or 'Windows'}, {entry.install.root}"
             yield f'<li><a href="#windows-{number}">{_text(name)}</a>{_text(said)}</li>'
         yield "</ol></nav>"
     yield "</header>"
-
-
-def _windows(entry: InstallReport) -> str:
-    return entry.install.product or "Windows"
 
 
 def _rest(report: Report) -> Iterator[str]:
@@ -171,7 +167,7 @@ def _install(number: int, entry: InstallReport) -> Iterator[str]:
         f"control set {install.control_set}",
     )
     yield f'<article aria-labelledby="windows-{number}">'
-    yield f'<h2 id="windows-{number}">{_text(_windows(entry))}</h2>'
+    yield f'<h2 id="windows-{number}">{_text(install.product or "Windows")}</h2>'
     yield f'<p class="facts">{_text(", ".join(fact for fact in facts if fact))}</p>'
     yield from _verdict(entry)
     yield from _outcome(entry)
