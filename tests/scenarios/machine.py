@@ -122,6 +122,7 @@ class Machine:
         self.missing: set[str] = set()  # inbox files that are gone
         self.class_filters: dict[str, dict[str, list[str]]] = {}
         self.devices: dict[str, dict[str, hive.Raw]] = {}  # Enum path -> values
+        self.disk_values: dict[str, hive.Raw] = {}  # more of the boot disk's Enum key
         self.session_manager: dict[str, hive.Raw] = {}
         self.memory_management: dict[str, hive.Raw] = {}
         self.crash_control: dict[str, hive.Raw] = {}

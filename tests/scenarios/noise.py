@@ -112,3 +112,9 @@ def cumulative_update(m: Machine, when: datetime, *, failed: bool = False) -> st
     package = f"KB50{m.rng.randint(10_000, 99_999)}"
     m.log(events.package_changed(end, package, 4))
     return title
+
+
+def driver_trouble(m: Machine, when: datetime, service: str) -> None:
+    """A driver that never starts on this machine says so again."""
+    m.log(events.service_failed(when, service, 31, service))
+    m.log(events.driver_failed(when, f"ROOT\\{service.upper()}\\0000", f"\\Driver\\{service}"))

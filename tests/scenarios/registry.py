@@ -12,7 +12,7 @@ from tests.scenarios import inbox, vendors
 from tests.scenarios.inbox import Inbox
 from tests.scenarios.machine import Driver, Machine
 
-DISK_GUID = "5a0c4b71-7a2b-4f3e-9c1d-0b5e6f708192"
+DISK_PREFIX = "5&1d3a2f0c&0"  # of the boot disk, and ParentIdPrefix of its controller
 
 
 def system(m: Machine) -> dict[str, hive.Tree]:
@@ -240,7 +240,7 @@ def boot_chain(m: Machine) -> dict[str, dict[str, hive.Raw]]:
     scsi, disk, volume = (vendors.CLASSES[kind] for kind in ("scsi", "disk", "volume"))
     kind = vendors.CLASSES["hdc"] if m.controller in ("storahci", "msahci") else scsi
     devices = {
-        "SCSI\\Disk&Ven_Samsung&Prod_SSD_980\\5&1d3a2f0c&0&000000": ("disk", disk),
+        f"SCSI\\Disk&Ven_Samsung&Prod_SSD_980\\{DISK_PREFIX}&000000": ("disk", disk),
         "STORAGE\\Volume\\{62517160-f29b-11ec-85e0-806e6f6e6963}#000000000C900000": (
             "volume",
             volume,
@@ -255,7 +255,7 @@ def boot_chain(m: Machine) -> dict[str, dict[str, hive.Raw]]:
     }
     if m.controller in CONTROLLER_IDS:
         devices[CONTROLLER_IDS[m.controller]] = (m.controller, kind)
-    return {
+    made = {
         path: {
             "ClassGUID": hive.sz(guid),
             "ConfigFlags": hive.dword(0),
@@ -266,6 +266,10 @@ def boot_chain(m: Machine) -> dict[str, dict[str, hive.Raw]]:
         }
         for number, (path, (service, guid)) in enumerate(devices.items())
     }
+    if m.controller in CONTROLLER_IDS:
+        made[CONTROLLER_IDS[m.controller]]["ParentIdPrefix"] = hive.sz(DISK_PREFIX)
+    made[next(iter(made))].update(m.disk_values)
+    return made
 
 
 # --- packages -----------------------------------------------------------------------------

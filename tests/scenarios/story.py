@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from tests.builders import srttrail
-from tests.scenarios import noise, profiles, stops, vendors
+from tests.scenarios import content, noise, profiles, stops, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver, Machine
 from tests.scenarios.profiles import Profile
@@ -51,6 +51,7 @@ def begin(
     calendar = _schedule(m, days or until + rng.randint(14, 30), until)
     _innocents(m, calendar, avoid, without, rng.randint(0, 2) if recent is None else recent)
     _past(life, calendar, old_trouble=old_trouble)
+    content.everyday(m, max(on for on, _off in calendar.values()))
     return life
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from recoverykit.model import NtfsState
@@ -22,9 +22,9 @@ _SYSTEM_FILES = ("csrss.exe", "smss.exe", "services.exe", "wininit.exe", "ntdll.
 class Damage:
     """What is done to hives after they were built; None: the file is not there."""
 
-    def __init__(self, *, dirty: bool = False, **hives: Change) -> None:
+    def __init__(self, hives: Mapping[str, Change] | None = None, *, dirty: bool = False) -> None:
         self.dirty = dirty  # SYSTEM's newest pages are in its log only
-        self.hives = hives
+        self.hives = hives or {}
 
     def apply(self, name: str, data: bytes) -> bytes | None:
         change = self.hives.get(name)
@@ -45,7 +45,7 @@ def finish(
     _logs(m)
     for name, file in m.files.items():
         m.write_file(name, file.content, file.when)
-    pagefile = m.pagefile if m.pagefile is not None else bytes(4 << 20)
+    pagefile = (m.pagefile or b"").ljust(4 << 20, b"\0")
     m.write_file("../pagefile.sys", pagefile, m.hive_when)
     disk = esp.write(m)
     if ntfs is None:

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from tests.scenarios.families import driver_boot, healthy
+from tests.scenarios.families import (
+    boot_files,
+    content,
+    decoys,
+    disks,
+    driver_boot,
+    driver_late,
+    evidence_poor,
+    filters,
+    hardware,
+    healthy,
+    hives,
+    locked,
+    servicing,
+    storage,
+    unknown,
+)
 
-SCENARIOS = (*driver_boot.SCENARIOS, *healthy.SCENARIOS)
+SCENARIOS = tuple(
+    scenario
+    for family in (
+        *(driver_boot, driver_late, evidence_poor, decoys, content),
+        *(storage, filters, hives, boot_files, servicing),
+        *(disks, hardware, locked, healthy, unknown),
+    )
+    for scenario in family.SCENARIOS
+)
