@@ -135,6 +135,15 @@ class Facts:
         return self._blames(self.times.stops)
 
     @cached_property
+    def named_directly(self) -> Mapping[str, int]:
+        """How many stops since the last good session name a driver other than by the stack."""
+        found: dict[str, int] = {}
+        for one in self.blames:
+            if one.how in blame.DIRECT:
+                found[one.driver] = found.get(one.driver, 0) + 1
+        return found
+
+    @cached_property
     def recent_stops(self) -> tuple[Stop, ...]:
         """The stops since the last good session, and those of the days before them."""
         if not self.times.stops:

@@ -34,6 +34,7 @@ CULPRIT_WEIGHT = 80
 CULPRIT_ARGUMENTS = 2  # kinds of reasoning that must agree
 CULPRIT_LEAD = 15  # weight over the next suspect
 SUSPECT_WEIGHT = 30
+CERTAIN_STOPS, CERTAIN_SHARE = 2, 0.6  # that name one driver: nobody else is looked at
 STATE_WEIGHT = 90  # of one finding: a state that no Windows starts with
 KIND_WEIGHT = 60  # of all arguments for a kind that is no driver's
 KIND_LEAD = 10
@@ -128,7 +129,7 @@ def _suspects(found: Iterable[Finding], facts: Facts) -> tuple[Suspect, ...]:
         subjects[finding.driver].append(finding)
     ranked = sorted(
         (_suspect(name, against, facts) for name, against in subjects.items()),
-        key=lambda suspect: (-suspect.weight, suspect.driver),
+        key=lambda suspect: (not _is_named(suspect, facts), -suspect.weight, suspect.driver),
     )
     if ranked and _is_culprit(ranked, facts):
         ranked[0] = replace(ranked[0], verdict=Verdict.CULPRIT)
@@ -180,9 +181,26 @@ def _weights(found: Iterable[Finding]) -> Mapping[Argument, int]:
     return weights
 
 
+def _is_named(suspect: Suspect, facts: Facts) -> bool:
+    """Whether the crashes themselves name a suspect: then nobody they do not name comes first."""
+    return suspect.kind is Kind.CONTENT or suspect.driver in facts.named_directly
+
+
+def _rival(ranked: Sequence[Suspect], facts: Facts) -> int:
+    """The weight of the heaviest other suspect.
+
+    One crash after another that names the same driver outweighs what came about the same time.
+    """
+    first, *others = ranked
+    named = facts.named_directly.get(first.driver, 0)
+    if named >= CERTAIN_STOPS and named >= CERTAIN_SHARE * len(facts.times.stops):
+        others = [suspect for suspect in others if _is_named(suspect, facts)]
+    return max((suspect.weight for suspect in others), default=0)
+
+
 def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
     first = ranked[0]
-    lead = first.weight - (ranked[1].weight if len(ranked) > 1 else 0)
+    lead = first.weight - _rival(ranked, facts)
     return (
         facts.is_failing
         and facts.times.last_good is not None
