@@ -201,6 +201,20 @@ def _crash_stack(rule: Rule, facts: Facts) -> Iterator[Finding]:
         yield rule.found(driver, reason, *(one.source for one in found))
 
 
+def _crashed_before(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    """The same stop code days before, with a dump that says more than the newest one does."""
+    if facts.blames:
+        return
+    codes = {stop.code for stop in facts.times.stops}
+    earlier = tuple(one for one in facts.recent_blames if one.stop.code in codes)
+    for driver, found in _by_driver(earlier, blame.DIRECT).items():
+        reason = (
+            f"{driver}: {_crash(found[0])}, and {found[0].how}; since the last good boot Windows "
+            "stopped with the same code, and no dump of that names anybody."
+        )
+        yield rule.found(driver, reason, *(one.source for one in found))
+
+
 def _repeats(rule: Rule, facts: Facts) -> Iterator[Finding]:
     """Crash after crash names the same driver, one since the last good boot among them."""
     stops = len(facts.recent_stops)
@@ -440,6 +454,14 @@ RULES: tuple[Rule, ...] = (
         "nor is a container module, where nothing in the dump names a driver directly. Words on "
         "a raw stack may be left over from earlier calls: on its own this is weak.",
         _crash_stack,
+    ),
+    _driver(
+        "crash-named-before",
+        Argument.CRASH,
+        35,
+        "No crash since the last good boot names anybody, but one of the two weeks before it, with "
+        "the same stop code, names the driver directly.",
+        _crashed_before,
     ),
     _driver(
         "crashes-repeat",

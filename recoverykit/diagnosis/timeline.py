@@ -125,7 +125,7 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
     """Order what the logs recorded around the last good session."""
     items = tuple(evidence)
     events = [item for item in items if isinstance(item, BootEvent)]
-    all_stops = stops.gather(items)
+    all_stops = tuple(stop for stop in stops.gather(items) if _is_crash(stop))
     past = _sessions(events, all_stops)
     good = sessions.good(past)
     last_good = good.last_sign if good else _sign_without_start(events, past)
@@ -150,6 +150,12 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
             if isinstance(item, KernelBoot) and item.when > cut and item.last_boot_good is False
         ),
     )
+
+
+def _is_crash(stop: Stop) -> bool:
+    """Not so where somebody asked for it, or where Windows went on running."""
+    asked_for = knowledge.stop_code(stop.code).area is knowledge.Area.USER
+    return not asked_for and not knowledge.is_live_dump(stop.code)
 
 
 def _sessions(events: Sequence[BootEvent], found: Sequence[Stop]) -> tuple[Session, ...]:

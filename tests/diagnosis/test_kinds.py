@@ -430,3 +430,15 @@ def test_what_cannot_be_read_is_not_missing() -> None:
     )
     assert judged(filter_use("gonefilt"), gap).kind is Kind.HEALTHY
     assert judged(filter_use("gonefilt"), gap, crashes()).kind is Kind.HIVE
+
+
+@pytest.mark.parametrize("code", [0xE2, 0x1C8])
+def test_what_somebody_asked_for_is_no_crash(code: int) -> None:
+    assert judged(ACME, [dump(FIRST_CRASH, code)]).kind is Kind.HEALTHY
+
+
+def test_the_same_crash_was_named_before() -> None:
+    named = dump(GOOD - timedelta(days=1), 0xCE, fault="acmeflt.sys", parameters=(9, 0, 0, 0))
+    silent = dump(FIRST_CRASH, 0xCE)
+    assert judged(GUARD, named, silent).suspects[0].driver == "acmeflt.sys"
+    assert judged(GUARD, named, dump(FIRST_CRASH, 0x50)).suspects[0].weight < 30
