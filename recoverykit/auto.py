@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from recoverykit import console, medium, pipeline, report, report_json
+from recoverykit import console, medium, pipeline, report, report_html, report_json
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import consoles, medium_device, reports
@@ -80,6 +80,7 @@ def _keep(screen: Screen, found: Report, options: Options) -> None:
     files = {
         f"{name}.json": report_json.to_json(found).encode(),
         f"{name}.txt": report.to_text(found, details=True).encode(),
+        f"{name}.html": report_html.to_html(found).encode(),
     }
     try:
         where = reports.save(options.exclude, files)
@@ -87,7 +88,7 @@ def _keep(screen: Screen, found: Report, options: Options) -> None:
         screen.say(f"The report could not be written to the medium: {exc}.")
         return
     if where:
-        screen.say(f"The report was written to {where} ({name}.json and .txt).")
+        screen.say(f"The report was written to {where} ({name}.json, .txt and .html).")
 
 
 def _mode(cmdline: Mapping[str, str], screen: Screen) -> Mode:

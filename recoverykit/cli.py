@@ -76,12 +76,50 @@ def find(target: Target = None, as_json: Json = False) -> None:
 
 
 @app.command(epilog=EPILOG)
-def diagnose(target: Target = None, as_json: Json = False, details: Details = False) -> None:
-    """Say what keeps Windows from starting, and why we think so. Changes nothing."""
-    from recoverykit import pipeline, terminal
+def diagnose(
+    target: Target = None,
+    as_json: Json = False,
+    details: Details = False,
+    html: Annotated[
+        typer.FileBinaryWrite | None,
+        typer.Option("--html", lazy=False, help="Also write the report as one HTML file."),
+    ] = None,
+) -> None:
+    """Say what keeps Windows from starting, and why we think so. Changes nothing.
+
+    Reads what the disk holds about its last boots: registry, drivers, event logs, crash dumps,
+    boot files... docs/diagnosis.md lists every rule.
+
+    Example: recoverykit diagnose /dev/sda --html report.html
+    """
+    from recoverykit import pipeline, report_html, terminal
 
     found = pipeline.diagnose(target, terminal.options())
+    if html is not None:
+        terminal.save(html, report_html.to_html(found))
     terminal.finish(found, as_json=as_json, details=details)
+
+
+@app.command(epilog=EPILOG)
+def explain(
+    bugcheck: Annotated[
+        list[str],
+        typer.Argument(help="A stop code, its name, or a line with its parameters."),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON (recoverykit.explain/1).")
+    ] = False,
+) -> None:
+    """Say what a blue screen's stop code means and where to look. Needs no disk.
+
+    Examples: recoverykit explain 0x7B; recoverykit explain DRIVER_IRQL_NOT_LESS_OR_EQUAL;
+    recoverykit explain '0x0000003b (0xc0000005, 0xfffff8057aaaec45, 0, 0)'
+    """
+    from recoverykit import explain as explaining
+    from recoverykit import terminal
+
+    width = terminal.width()
+    typer.echo(explaining.run(" ".join(bugcheck), as_json=as_json, width=width), nl=False)
 
 
 @app.command(epilog=EPILOG)

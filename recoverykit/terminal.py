@@ -13,6 +13,7 @@ import typer
 
 from recoverykit import report, report_json
 from recoverykit.console import Screen
+from recoverykit.errors import UsageError
 from recoverykit.model import LogPolicy, Report
 from recoverykit.visit import Options
 
@@ -59,10 +60,23 @@ def remark(notes: tuple[str, ...]) -> None:
         typer.echo(f"note: {report.printable(note)}", err=True)
 
 
+def width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def save(file: typer.FileBinaryWrite, text: str) -> None:
+    """Write a file of the host that was asked for by name. Raises UsageError when that fails."""
+    try:
+        file.write(text.encode())
+        file.close()
+    except OSError as exc:
+        raise UsageError(f"{file.name} cannot be written: {exc.strerror or exc}") from exc
+
+
 def show(found: Report, *, details: bool = False) -> None:
     """A report as text, as wide as the terminal."""
-    width = shutil.get_terminal_size((100, 24)).columns
-    typer.echo(report.to_text(found, details=details, width=width), nl=False)
+    typer.echo(report.to_text(found, details=details, width=width()), nl=False)
 
 
 def finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
