@@ -9,6 +9,7 @@ Trees come from tests/scenarios. Tune on even seeds, report odd ones. Per contes
   kind           of the trees where no driver or content file is to blame: the right kind
   wrong_culprit  of all trees: somebody is called the culprit who is not
   healthy        of the healthy trees: called healthy
+  kind_all       of all trees: the right kind (told besides; no bar hangs on it)
 A baseline's first answer is its culprit; it knows no kinds, and calls healthy by saying nothing.
 """
 
@@ -36,7 +37,9 @@ from tests.scenarios import SCENARIOS, Scenario, Tree, generate
 from tests.scenarios.baselines import CONTESTANTS
 
 OURS = "recoverykit"
-METRICS = ("top1", "top3", "kind", "wrong_culprit", "healthy")
+METRICS = ("top1", "top3", "kind", "wrong_culprit", "healthy", "kind_all")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - trees of thousands of small files, in folders of our own
+_ROOM = _MEMORY if _MEMORY.is_dir() else None
 _FILES = (Kind.DRIVER, Kind.CONTENT)
 
 
@@ -64,7 +67,10 @@ class Result:
     def score(self, name: str) -> dict[str, bool]:
         """The metrics this tree counts for, and whether the contestant did it (or did it wrong)."""
         answer = self.answers[name]
-        scores = {"wrong_culprit": bool(set(answer.culprits) - self.culprits - self.allowed)}
+        scores = {
+            "wrong_culprit": bool(set(answer.culprits) - self.culprits - self.allowed),
+            "kind_all": answer.kind is self.kind,
+        }
         if self.culprits:
             scores["top1"] = bool(self.culprits & set(answer.named[:1]))
             scores["top3"] = bool(self.culprits & set(answer.named[:3]))
@@ -126,7 +132,7 @@ def judge(task: tuple[str, int], keep: Path | None = None) -> Result:
     """Generate one tree, ask everybody, throw it away."""
     name, seed = task
     scenario = next(one for one in SCENARIOS if one.name == name)
-    parent = keep or Path(tempfile.mkdtemp(prefix="accuracy-"))
+    parent = keep or Path(tempfile.mkdtemp(prefix="accuracy-", dir=_ROOM))
     folder = parent / f"{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     try:

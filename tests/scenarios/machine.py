@@ -33,6 +33,13 @@ ZONES = (  # name, minutes to add to local time for UTC, in winter
     ("AUS Eastern Standard Time", -600),
     ("E. South America Standard Time", 180),
 )
+# Where drivers of such a kind stand in the way of a disk: class, and whether as upper filters.
+_FILTERS = {
+    "backup": ("volume", True),
+    "volfilter": ("volume", False),
+    "encrypt": ("volume", False),
+    "dlp": ("disk", True),
+}
 CONTROLLERS = ("storahci", "stornvme", "stornvme")
 
 
@@ -193,7 +200,9 @@ class Machine:
 
     def filter(self, kind: str, service: str, *, upper: bool = True) -> None:
         lists = self.class_filters.setdefault(vendors.CLASSES[kind], {})
-        lists.setdefault("UpperFilters" if upper else "LowerFilters", []).append(service)
+        names = lists.setdefault("UpperFilters" if upper else "LowerFilters", [])
+        if service not in names:
+            names.append(service)
 
     def section(self, text: str, when: datetime) -> None:
         self.sections.append((when, text))
@@ -235,6 +244,9 @@ class Machine:
         self.drivers[vendor.name] = made
         if vendor.altitude:
             made.subkeys["Instances"] = _instances(vendor)
+        if vendor.role in _FILTERS and vendor.type == 1 and start == 0:
+            kind, upper = _FILTERS[vendor.role]
+            self.filter(kind, vendor.service, upper=upper)
         if vendor.kind and vendor.hardware:
             self._device(made)
         if not quiet:

@@ -50,6 +50,9 @@ def loop(
         old = m.installed + timedelta(days=rng.uniform(3, 60))
         m.install(vendor, old, start=start)
     driver = m.install(vendor, on + timedelta(minutes=25), quiet=quiet, start=start)
+    if rng.random() < 0.4:
+        others = [v for v in vendors.of("input", "print", "usb") if v.name not in m.drivers]
+        m.install(rng.choice(others), on + timedelta(minutes=40))
     life.session(on, off)
     code = rng.choice(codes)
     first = off + timedelta(minutes=rng.randint(2, 50))

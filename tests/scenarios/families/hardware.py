@@ -9,7 +9,7 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import events
-from tests.scenarios import profiles, stops, story, write
+from tests.scenarios import acts, profiles, stops, story, write
 from tests.scenarios.life import Life
 from tests.scenarios.tree import Built, Scenario, Truth
 
@@ -31,6 +31,8 @@ def _stops(life: Life, hits: Sequence[tuple[int, str]], *, whea: str = "") -> No
         when = at + timedelta(minutes=3)
         if whea:
             m.log(events.whea(when + timedelta(seconds=20), fatal=whea == "fatal"))
+    if m.rng.random() < 0.5:  # by now it does not even come up
+        acts.failed_boots(life, when, m.rng.randint(2, 4))
 
 
 def machine_check(rng: Random, folder: Path) -> Built:

@@ -8,7 +8,7 @@ from random import Random
 
 from recoverykit.model import Kind, NtfsState
 from tests.builders import events, hive
-from tests.scenarios import acts, noise, profiles, stops, story, vendors, write
+from tests.scenarios import acts, noise, profiles, registry, stops, story, vendors, write
 from tests.scenarios.life import Life
 from tests.scenarios.tree import Built, Scenario, Truth
 
@@ -220,6 +220,30 @@ def survived_crash(rng: Random, folder: Path) -> Built:
     return _well(life, "It crashed once, and has been well for four sessions since.")
 
 
+def disk_filters(rng: Random, folder: Path) -> Built:
+    """Backup, encryption and cache drivers stand in the way of every disk, as they should."""
+    life = story.begin(rng, folder, without=("backup", "encrypt", "volfilter", "dlp"))
+    m = life.m
+    for role in ("backup", "encrypt", "volfilter"):
+        vendor = rng.choice([v for v in vendors.of(role) if v.type == 1])
+        m.install(vendor, m.installed + timedelta(days=rng.uniform(1, 90)))
+    _today(life)
+    return _well(life, "Third-party filters of the boot disk are there, and load.")
+
+
+def raid_controller(rng: Random, folder: Path) -> Built:
+    """The boot disk hangs on a vendor's RAID driver; Windows' own ones are overridden."""
+    vendor = story.pick(rng, "storage")
+    life = story.begin(rng, folder, without=("storage",), controller=vendor.service)
+    m = life.m
+    m.install(vendor, m.installed + timedelta(hours=2))
+    for path, values in m.devices.items():
+        if path.startswith(vendor.hardware):
+            values["ParentIdPrefix"] = hive.sz(registry.DISK_PREFIX)
+    _today(life)
+    return _well(life, f"{vendor.name} starts the disk, as it always has.")
+
+
 SCENARIOS = tuple(
     Scenario(f"healthy-{name}", FAMILY, Kind.HEALTHY, build)
     for name, build in (
@@ -237,5 +261,7 @@ SCENARIOS = tuple(
         ("cdrom-filter", cdrom_filter),
         ("dead-clock", dead_clock),
         ("survived-crash", survived_crash),
+        ("disk-filters", disk_filters),
+        ("raid-controller", raid_controller),
     )
 )
