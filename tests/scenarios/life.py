@@ -25,6 +25,7 @@ class Life:
     m: Machine
     boot_id: int = 40
     unclean: datetime | None = None  # the last session ended then, not by shutting down
+    log_open: bool = False  # the event log was not closed: that is what 6008 tells of
     pending: Stop | None = None  # its dump lies in the pagefile
     boot_logging: bool = False
     last_good: datetime | None = None
@@ -34,7 +35,8 @@ class Life:
     keep_memory: bool = False  # MEMORY.DMP as well
     report: bool = True  # Windows Error Reporting writes its reports
     clock: timedelta = timedelta(0)  # what the clock is wrong by
-    hybrid: bool = False
+    hybrid: bool = False  # Fast Startup is on
+    asleep: bool = False  # the last session ended in it: the next boot resumes
     error: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
     written: datetime | None = None  # bootstat.dat
     noise_blocks: tuple[str, ...] = bootlog.HEALTHY_NOISE
@@ -52,13 +54,17 @@ class Life:
         log: bool | None = None,
         quiet: bool = False,
     ) -> None:
-        """A boot that comes up. `end`: "clean", "power", "crash" (with `stop`) or "running"."""
+        """A boot that comes up. `end`: "clean", "power", "crash" (with `stop`), "running", or
+        "asleep": shut down by Fast Startup, so that the next boot resumes the kernel."""
         m = self.m
         off = off or on + timedelta(hours=m.rng.uniform(0.5, 9))
-        self._start(on, safe=safe)
-        self._extract(on)
-        if self.boot_logging if log is None else log:
-            self._boot_log(on, safe=safe)
+        if self.asleep:
+            self._resume(on)
+        else:
+            self._start(on, safe=safe)
+            self._extract(on)
+            if self.boot_logging if log is None else log:
+                self._boot_log(on, safe=safe)
         if not quiet:
             noise.session(m, self._shown(on), self._shown(off), safe=safe)
         self.failed = 0
@@ -66,8 +72,12 @@ class Life:
         m.hive_when = max(off, on)
         self.written = on + timedelta(seconds=70)
         self.unclean = None
+        self.asleep, self.log_open = end == "asleep", end in ("crash", "power", "running")
         if end == "clean":
             self._shut_down(off)
+        elif end == "asleep":
+            self.written = off
+            self._log(events.entering_sleep(off - timedelta(seconds=2), 6, 5), off)
         elif end == "crash":
             assert stop is not None
             self.unclean, self.pending = stop.when, stop
@@ -91,6 +101,7 @@ class Life:
         """
         self.boot_id += 1
         self.failed += 1
+        self.asleep = False
         self.unclean = on + timedelta(seconds=20)
         self.written = on
         if error:
@@ -116,16 +127,18 @@ class Life:
         later = on + timedelta(seconds=rng.randint(14, 35))
         died, stop = self.unclean, self.pending
         code = stop.bugcheck if stop else 0
-        if died is not None:
+        if died is not None and self.log_open:
             self._log(events.unexpected_shutdown(later, died, m.bias), later)
         self._log(events.version_logged(later, m.profile.build), later)
         self._log(events.log_started(later), later)
         self._log(noise.kernel_started(on, m.profile, safe=safe), on)
         if m.profile.generation == "10":
             good, up = died is None, self.failed == 0
-            self._log(events.last_boot_status(on, shut_down=good, succeeded=up), on)
-            kind = 1 if self.hybrid and died is None else 0
-            self._log(events.boot_type(on, kind), on)
+            status = events.last_boot_status(
+                on, shut_down=good, succeeded=up, boot=self.boot_id - 1
+            )
+            self._log(status, on)
+            self._log(events.boot_type(on, 0), on)
         if died is not None:
             parameters = stop.parameters if stop else (0, 0, 0, 0)
             at = on + timedelta(seconds=3)
@@ -134,6 +147,13 @@ class Life:
             self._log(events.ntfs_state(on + timedelta(seconds=4)), on + timedelta(seconds=4))
         if safe:
             m.log(noise.safe_mode_service(later + timedelta(seconds=3)), later)
+
+    def _resume(self, on: datetime) -> None:
+        """After a hybrid shutdown the kernel was never stopped: it does not say that it starts."""
+        self.boot_id += 1
+        before = self.boot_id - 1
+        self._log(events.last_boot_status(on, shut_down=True, succeeded=True, boot=before), on)
+        self._log(events.boot_type(on, 1), on)
 
     def _extract(self, on: datetime) -> None:
         """A dump in the pagefile becomes a file; the event log names it."""
@@ -188,9 +208,6 @@ class Life:
 
     def _shut_down(self, off: datetime) -> None:
         self.written = off
-        if self.hybrid:
-            self._log(events.entering_sleep(off - timedelta(seconds=2), 6, 5), off)
-            return
         self._log(events.log_stopped(off - timedelta(seconds=1)), off - timedelta(seconds=1))
         self._log(events.kernel_stopped(off), off)
 
@@ -215,5 +232,8 @@ class Life:
         )
         content = bootstat.status(status).ljust(0x10800, b"\0")
         m.put("bootstat.dat", content, self.written or m.now)
+        if self.hybrid:
+            head = b"HIBR" if self.asleep else b"\0\0\0\0"
+            m.put("../hiberfil.sys", head.ljust(12288, b"\0"), self.written or m.now)
         if self.pending is not None:
             m.pagefile = self.pending.whole(m)

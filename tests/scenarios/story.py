@@ -129,7 +129,9 @@ def _past(life: Life, days: Days, *, old_trouble: bool = True) -> None:
     for ago, (on, off) in days.items():
         if ago == crash_at and old_crash(life, on):
             continue
-        life.session(on, off, end="power" if ago == power_at else "clean")
+        sleeps = life.hybrid and ago != newest and rng.random() < 0.7
+        usual = "asleep" if sleeps else "clean"
+        life.session(on, off, end="power" if ago == power_at else usual)
     if m.serviced > m.log_start:
         noise.cumulative_update(m, m.serviced - timedelta(minutes=30))
     if rng.random() < 0.3:

@@ -10,13 +10,14 @@ import pytest
 from bench import accuracy
 from bench.accuracy import Answer, Result
 from recoverykit.model import Kind
+from tests.scenarios.baselines import CONTESTANTS
 
 
 def _result(
     kind: Kind, culprits: set[str], ours: Answer, *, allowed: frozenset[str] = frozenset()
 ) -> Result:
     silent = Answer((), (), Kind.HEALTHY)
-    answers = {accuracy.OURS: ours, **dict.fromkeys(accuracy.CONTESTANTS, silent)}
+    answers = {accuracy.OURS: ours, **dict.fromkeys(CONTESTANTS, silent)}
     return Result("s", "f", 1, kind, frozenset(culprits), allowed, "why", answers)
 
 
@@ -87,7 +88,7 @@ def test_json_of_a_real_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert code == 0
     assert document["scenarios"] == document["trees"] == 1
     assert document["seeds"] == [1]
-    for name in (accuracy.OURS, *accuracy.CONTESTANTS):
+    for name in (accuracy.OURS, *CONTESTANTS):
         assert set(accuracy.METRICS) <= set(document[name])
     assert (tmp_path / "healthy-plain-1/windows/Windows/System32/config/SYSTEM").is_file()
 

@@ -88,7 +88,7 @@ def test_event_logs_read_whole_in_the_rust_parser(tree: Tree) -> None:
     logs = list((tree.root / "Windows/System32/winevt/Logs").glob("*.evtx"))
     records = [record for log in logs for record in PyEvtxParser(str(log)).records_json()]
     assert len(records) > 100
-    assert all('"EventID"' in record["data"] for record in records)
+    assert all(record and '"EventID"' in record["data"] for record in records)
 
 
 def test_dumps_tell_modules_and_a_stack(tree: Tree) -> None:

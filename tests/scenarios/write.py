@@ -50,7 +50,7 @@ def finish(
     disk = esp.write(m)
     if ntfs is None:
         unclean = life.unclean is not None
-        ntfs = NtfsState(dirty=False, log_unclean=unclean, hibernated=life.hybrid and not unclean)
+        ntfs = NtfsState(dirty=False, log_unclean=unclean, hibernated=life.asleep)
     return Built(
         truth, m.root, disk.windows, ((disk.system, disk.folder),), disk.volumes, ntfs=ntfs
     )

@@ -19,8 +19,9 @@ from tests.scenarios.families import (
     storage,
     unknown,
 )
+from tests.scenarios.tree import Scenario
 
-SCENARIOS = tuple(
+SCENARIOS: tuple[Scenario, ...] = tuple(
     scenario
     for family in (
         *(driver_boot, driver_late, evidence_poor, decoys, content),

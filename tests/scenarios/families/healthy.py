@@ -111,14 +111,8 @@ def pending_reboot(rng: Random, folder: Path) -> Built:
 def hibernated(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, among=profiles.CLIENTS)
     life.hybrid = True
-    on = _today(life)
-    m = life.m
-    m.put("../hiberfil.sys", b"HIBR".ljust(4096, b"\0") + bytes(8192), on + timedelta(hours=1.5))
-    return _well(
-        life,
-        "It was shut down by Fast Startup and would resume.",
-        NtfsState(dirty=False, log_unclean=False, hibernated=True),
-    )
+    _today(life, "asleep")
+    return _well(life, "It was shut down by Fast Startup and would resume.")
 
 
 def boot_log_noise(rng: Random, folder: Path) -> Built:
