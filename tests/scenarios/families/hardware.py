@@ -51,9 +51,9 @@ def five_signatures(rng: Random, folder: Path) -> Built:
 
 
 def five_with_a_driver(rng: Random, folder: Path) -> Built:
-    """One of the five happened to hit a third-party driver's code."""
+    """One of the six happened to hit the code of a third-party driver that had not changed."""
     life = story.begin(rng, folder, among=profiles.X64)
-    hit = story.innocent(life)
+    hit = story.innocent(life, changed_before=life.m.now - timedelta(days=25))
     places = [(0x1A, ""), (0x4E, ""), (0x3B, "win32kfull.sys"), (0x139, ""), (0x50, "Ntfs.sys")]
     places.insert(rng.randint(0, 4), (0xD1 if hit else 0x0A, hit.name if hit else ""))
     _stops(life, places)
