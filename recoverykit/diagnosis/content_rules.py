@@ -15,6 +15,7 @@ from recoverykit.diagnosis.facts import Facts
 from recoverykit.diagnosis.rule import Argument, Check, Rule, utc
 from recoverykit.model import ContentFile, Finding, Kind
 
+_BARELY = 5
 _CLEARLY = timedelta(minutes=1)  # newer than the next: one update writes its files within seconds
 
 
@@ -64,10 +65,10 @@ def _newest(rule: Rule, facts: Facts) -> Iterator[Finding]:
     for driver, files in suspected(facts).items():
         first = files[0]
         alone = len(files) == 1
-        if alone or first.modified - files[1].modified >= _CLEARLY:
-            rest = "the only one" if alone else f"the newest of {len(files)}"
-            reason = f"{name(first)} is {rest} of {driver}'s data files changed in that time."
-            yield rule.found(name(first), reason, first.source)
+        rest = "the only one" if alone else f"the newest of {len(files)}"
+        reason = f"{name(first)} is {rest} of {driver}'s data files changed in that time."
+        clearly = alone or first.modified - files[1].modified >= _CLEARLY
+        yield rule.found(name(first), reason, first.source, weight=None if clearly else _BARELY)
 
 
 def _blank(rule: Rule, facts: Facts) -> Iterator[Finding]:
@@ -103,8 +104,8 @@ RULES: tuple[Rule, ...] = (
         "content-newest",
         Argument.ROLE,
         25,
-        "Of the driver's data files changed in that time the file is the newest, by a minute at "
-        "least: files written together are equally suspect.",
+        "Of the driver's data files changed in that time the file is the newest. By less than a "
+        "minute that counts five: files written together are equally suspect.",
         _newest,
     ),
     _content(

@@ -75,6 +75,11 @@ def inbox_drivers() -> frozenset[str]:
     return _words("inbox-drivers.txt")
 
 
+def other_makers(maker: str) -> frozenset[str]:
+    """Names under which a maker's products keep their data, where they are not its own."""
+    return _makers().get(maker.casefold(), frozenset())
+
+
 def storage_classes() -> frozenset[str]:
     """Setup class GUIDs, lower case with braces, of devices below the boot volume."""
     return _words("storage-classes.txt")
@@ -110,6 +115,12 @@ def _stem(driver: str) -> str:
 def _lines(name: str) -> list[str]:
     text = (files("recoverykit.diagnosis") / "data" / name).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@cache
+def _makers() -> dict[str, frozenset[str]]:
+    rows = (line.split(":", 1) for line in _lines("makers.txt"))
+    return {name: frozenset(part.strip() for part in rest.split(",")) for name, rest in rows}
 
 
 @cache

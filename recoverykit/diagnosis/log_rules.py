@@ -28,6 +28,7 @@ from recoverykit.model import (
 )
 
 _SEVERAL = 3  # different stop codes within two weeks and nothing in common
+_MANY = 5  # complaints of a disk
 _TROUBLE = ("CBS.log", "poqexec.log", "RebootInProgress")
 _GONE_ALREADY = (0xC0000034, 0xC000003A)  # to be deleted, and not there: harmless
 _MARGIN = timedelta(hours=1)
@@ -171,6 +172,17 @@ def _disk_trouble(rule: Rule, facts: Facts) -> Iterator[Finding]:
         )
         weight = rule.weight if len(found) >= _SEVERAL else rule.weight - 10
         yield rule.found("disk", reason, *_sources(found), weight=weight)
+
+
+def _disk_resets(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    since = _since(facts)
+    found = [item for item in facts.all(DiskTrouble) if since and item.when > since]
+    if len(found) >= _MANY and facts.is_failing:
+        reason = (
+            f"{times(len(found), 'complaint')} of the disk or its controller since the last good "
+            f"session began (resets, retries, removal): {found[0].provider} {found[0].event}."
+        )
+        yield rule.found("disk", reason, *_sources(found))
 
 
 def _disk_stop(rule: Rule, facts: Facts) -> Iterator[Finding]:
@@ -364,6 +376,15 @@ RULES: tuple[Rule, ...] = (
         "lost devices, corruption. Fewer than three count ten less; resets and retries do not "
         "count.",
         _disk_trouble,
+    ),
+    _rule(
+        "disk-resets",
+        Kind.DISK,
+        Argument.LOG,
+        25,
+        "Five complaints or more of the disk or its controller since the last good boot began, "
+        "severe or not, and boots fail.",
+        _disk_resets,
     ),
     _rule(
         "disk-stop-code",

@@ -2,8 +2,9 @@
 
 A boot writes its start twice (EventLog 6005, Kernel-General 12), and tells how the session before
 it ended: that it just stopped (Kernel-Power 41, EventLog 6008), or with which stop code. A session
-*came up* when it ended cleanly or lived for a quarter of an hour. A logon proves it as well, except
-where sessions since the last good one crashed right after theirs: some drivers wait for a logon.
+*came up* when it ended cleanly or lived for a quarter of an hour, and is good when it did not
+crash. A logon proves it as well, except where sessions since the last good one crashed after
+theirs: some drivers wait for a logon.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class _Draft:
     signs: list[BootEvent] = field(default_factory=list)
     crashed: bool = False
     stopped: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Cleanly: what a later boot tells of a crash was then a boot without a record."""
+        return any(sign.kind is BootEventKind.SHUT_DOWN for sign in self.signs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +67,30 @@ def split(
             if ended is not None:
                 ended.stopped = True
     hit = [_before(drafts, when) for when in recorded]
-    hit += [_hit(drafts, when) for when in happened]
+    hit += [drafts[at] for at in (_index(drafts, when) for when in happened) if at is not None]
     for draft in hit:
-        if draft is not None:
+        if draft is not None and not draft.ended:
             draft.crashed = draft.stopped = True
     return tuple(_finished(draft) for draft in drafts)
 
 
 def good(sessions: Sequence[Session]) -> Session | None:
-    """The last session that came up; None where none is known."""
+    """The last session that came up and did not crash; None where none is known.
+
+    Where every session crashed, the last that went on for long enough has to do.
+    """
     treacherous = False  # whether a logon proves nothing here
     found: Session | None = None
+    crashed: Session | None = None
     for session in sessions:
-        if session.clean or session.lasted:
+        if session.crashed:
+            treacherous |= session.last_sign is not None
+            crashed = session if session.lasted else crashed
+        elif session.clean or session.lasted:
             found, treacherous = session, False
-        elif session.last_sign is not None:
-            if session.crashed:
-                treacherous = True
-            elif not treacherous:
-                found = session
-    return found
+        elif session.last_sign is not None and not treacherous:
+            found = session
+    return found or crashed
 
 
 def _starts(events: Iterable[BootEvent]) -> list[_Draft]:
@@ -111,23 +121,12 @@ def _before(drafts: Sequence[_Draft], when: datetime) -> _Draft | None:
     return drafts[at - 1] if at else None
 
 
-def _hit(drafts: Sequence[_Draft], when: datetime) -> _Draft | None:
-    """The session a crash ended. After a clean end it hit a boot that left no record."""
-    at = _index(drafts, when)
-    if at is None:
-        return None
-    ended = any(
-        sign.kind is BootEventKind.SHUT_DOWN and sign.when <= when for sign in drafts[at].signs
-    )
-    return None if ended else drafts[at]
-
-
 def _finished(draft: _Draft) -> Session:
     signs = sorted(draft.signs, key=lambda sign: sign.when)
     return Session(
         draft.start,
         signs[-1] if signs else None,
-        any(sign.kind is BootEventKind.SHUT_DOWN for sign in signs),
+        draft.ended,
         draft.crashed,
         draft.stopped,
     )

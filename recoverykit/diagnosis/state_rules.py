@@ -14,6 +14,7 @@ from recoverykit.diagnosis import knowledge
 from recoverykit.diagnosis.facts import Facts
 from recoverykit.diagnosis.rule import Argument, Check, Rule, utc
 from recoverykit.model import (
+    BootFault,
     BootProblem,
     DeviceUse,
     FilterUse,
@@ -69,9 +70,15 @@ def _boot_files(rule: Rule, facts: Facts) -> Iterator[Finding]:
             yield rule.found("boot files", problem.text, problem.source)
 
 
+def _safe_boot(rule: Rule, facts: Facts) -> Iterator[Finding]:
+    for problem in facts.all(BootProblem):
+        if problem.fault is BootFault.SAFE_BOOT:
+            yield rule.found("boot files", problem.text, problem.source)
+
+
 def _boot_options(rule: Rule, facts: Facts) -> Iterator[Finding]:
     for problem in facts.all(BootProblem):
-        if not problem.fatal:
+        if not problem.fatal and problem.fault is not BootFault.SAFE_BOOT:
             yield rule.found("boot files", problem.text, problem.source)
 
 
@@ -215,7 +222,9 @@ def _filter_finding(rule: Rule, facts: Facts, use: FilterUse, why: str) -> Findi
 def stops_in(rule: Rule, facts: Facts, area: knowledge.Area, subject: str) -> Iterator[Finding]:
     """Stops since the last good session whose code points to an area: one finding for all."""
     found = [stop for stop in facts.times.stops if knowledge.stop_code(stop.code).area is area]
-    if not found or found[-1] is not facts.times.stops[-1]:
+    # One that an earlier crash explains, and the newest does not, is no longer the question.
+    is_newest = bool(found) and found[-1] is facts.times.stops[-1]
+    if not is_newest and 2 * len(found) < max(1, len(facts.times.stops)):
         return
     newest = found[-1]
     code = knowledge.stop_code(newest.code)
@@ -251,12 +260,21 @@ RULES: tuple[Rule, ...] = (
         _boot_files,
     ),
     _rule(
+        "safe-boot-left",
+        Kind.BCD,
+        Argument.STATE,
+        60,
+        "The entry of this installation always starts Safe Mode. Windows comes up, and never as "
+        "itself: where nothing else is wrong, this is the answer.",
+        _safe_boot,
+    ),
+    _rule(
         "boot-options-odd",
         Kind.BCD,
         Argument.STATE,
         30,
         "The boot store is usable, but holds something that keeps this from being an ordinary "
-        "start: Safe Mode left on, a one-time boot sequence, a missing fallback loader.",
+        "start: a one-time boot sequence, a missing fallback loader.",
         _boot_options,
     ),
     _rule(

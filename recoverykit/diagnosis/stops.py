@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from recoverykit.model import Crash, CrashDump, Evidence, Source, WerReport
+from recoverykit.model import Crash, CrashDump, Evidence, Source, StartupRepair, WerReport
 
 _TOLD_LATER = timedelta(days=30)  # between a crash and the boot that at last records it
 _SAME_RECORD = timedelta(minutes=10)  # Kernel-Power 41 and WER 1001 tell of one crash
@@ -25,6 +25,7 @@ class _Draft:
     dump: CrashDump | None = None
     records: list[Crash] = field(default_factory=list)
     reports: list[WerReport] = field(default_factory=list)
+    repairs: list[StartupRepair] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class Stop:
     dump: CrashDump | None
     records: tuple[Crash, ...]
     reports: tuple[WerReport, ...]
+    repairs: tuple[StartupRepair, ...] = ()
 
     @property
     def sources(self) -> tuple[Source, ...]:
         dump = [self.dump.source] if self.dump else []
         records = [record.source for record in self.records]
-        return (*dump, *records, *(report.source for report in self.reports))
+        reports = [report.source for report in self.reports]
+        return (*dump, *records, *reports, *(repair.source for repair in self.repairs))
 
 
 def gather(evidence: Iterable[Evidence]) -> tuple[Stop, ...]:
@@ -58,6 +61,9 @@ def gather(evidence: Iterable[Evidence]) -> tuple[Stop, ...]:
         _add_record(drafts, record)
     for report in reports:
         _add_report(drafts, report)
+    for item in items:
+        if isinstance(item, StartupRepair) and item.bugcheck:
+            _add_repair(drafts, item)
     return tuple(sorted((_stop(draft) for draft in drafts), key=lambda stop: stop.when))
 
 
@@ -132,6 +138,16 @@ def _add_report(drafts: list[_Draft], report: WerReport) -> None:
         drafts.append(_Draft(report.bugcheck, report.parameters, reports=[report]))
 
 
+def _add_repair(drafts: list[_Draft], repair: StartupRepair) -> None:
+    """What Startup Repair read of a stop: the memory it was in is gone, no dump may be left."""
+    for draft in drafts:
+        same = repair.bugcheck & ~0x1000_0000 == draft.code & ~0x1000_0000
+        if same and repair.parameters[:4] == draft.parameters[:4]:
+            draft.repairs.append(repair)
+            return
+    drafts.append(_Draft(repair.bugcheck, repair.parameters, repairs=[repair]))
+
+
 def _reported_in_time(draft: _Draft, report: WerReport) -> bool:
     if report.when is None:
         return bool(report.parameters)
@@ -145,6 +161,7 @@ def _stop(draft: _Draft) -> Stop:
     else:
         told = [item.when for item in draft.records]
         told += [item.when for item in draft.reports if item.when is not None]
+        told += [item.written for item in draft.repairs]
         when = min(told)
     return Stop(
         when,
@@ -153,6 +170,7 @@ def _stop(draft: _Draft) -> Stop:
         draft.dump,
         tuple(draft.records),
         tuple(draft.reports),
+        tuple(draft.repairs),
     )
 
 

@@ -32,6 +32,8 @@ _SUMMER_TIME = timedelta(hours=1)  # the time zone's offset at that moment may d
 _ANY_ZONE = timedelta(hours=15)
 _FULL_PART = 0.9  # of the drivers that good boots load
 _TAIL_PART = 0.5  # of the late drivers
+_SERIES = timedelta(days=2)  # crashes that belong together
+_SMALL_DUMP = 0x1000_0000
 _FAILED_STARTS = 3  # sessions in a row that left no sign of coming up
 _AFTER = timedelta(minutes=1)  # files are closed a moment after the last record
 _MOMENT_ZERO = datetime.min.replace(tzinfo=UTC)
@@ -87,12 +89,10 @@ class Timeline:
     def _is_late(self, stop: Stop) -> bool:
         if stop.dump is not None and stop.dump.uptime is not None:
             return stop.dump.uptime >= sessions.LASTED
-        good = next((item for item in self.sessions if item.start is self.good_start), None)
-        if good is None or good.clean or not good.crashed:
-            return False
         told = min((record.when for record in stop.records), default=stop.when)
-        after = [item for item in self.sessions if item.start.when > good.start.when]
-        return not after or told <= after[0].start.when + _AFTER * 10
+        before = [item for item in self.sessions if item.start.when < told - _AFTER * 10]
+        ended = before[-1] if before else None
+        return ended is not None and ended.crashed and ended.lasted
 
     @property
     def status_failing(self) -> bool:
@@ -115,8 +115,12 @@ class Timeline:
 
     @property
     def first_failure(self) -> datetime | None:
-        """The earliest failure since the last good session."""
-        moments = [start.when for start in self.failed_starts[:1]]
+        """The earliest failure since the last good session.
+
+        A boot that never came up failed when it began; one that did, when it stopped.
+        """
+        silent = {item.start for item in self.sessions if item.last_sign is None}
+        moments = [start.when for start in self.failed_starts if start in silent][:1]
         moments += [stop.when for stop in self.stops[:1]]
         return min(moments, default=None)
 
@@ -127,7 +131,7 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
     events = [item for item in items if isinstance(item, BootEvent)]
     all_stops = tuple(stop for stop in stops.gather(items) if _is_crash(stop))
     past = _sessions(events, all_stops)
-    good = sessions.good(past)
+    good = _good(past, all_stops)
     last_good = good.last_sign if good else _sign_without_start(events, past)
     cut = last_good.when if last_good else _MOMENT_ZERO
     failed = tuple(item.start for item in past if item.start.when > cut)
@@ -162,6 +166,33 @@ def _sessions(events: Sequence[BootEvent], found: Sequence[Stop]) -> tuple[Sessi
     happened = [stop.when for stop in found if stop.dump]
     recorded = [record.when for stop in found for record in stop.records]
     return sessions.split(events, recorded, happened)
+
+
+def _good(past: tuple[Session, ...], found: Sequence[Stop]) -> Session | None:
+    """The last session that came up, but none that only interrupted a series of crashes.
+
+    A short session between two stops of one code (Safe Mode, or a boot that went a little better)
+    is no sign that the trouble was over.
+    """
+    good = sessions.good(past)
+    while good is not None and not good.lasted and _interrupts(good, found):
+        earlier = sessions.good([item for item in past if item.start.when < good.start.when])
+        if earlier is None:
+            break
+        good = earlier
+    return good
+
+
+def _interrupts(session: Session, found: Sequence[Stop]) -> bool:
+    since = session.start.when - _SERIES
+    before = {base_code(stop.code) for stop in found if since < stop.when < session.start.when}
+    end = session.last_sign.when if session.last_sign else session.start.when
+    return any(base_code(stop.code) in before for stop in found if stop.when > end)
+
+
+def base_code(code: int) -> int:
+    """Without the bit that small dumps may add (0x1000007E is 0x7E)."""
+    return code & ~_SMALL_DUMP
 
 
 def _sign_without_start(events: Sequence[BootEvent], past: Sequence[Session]) -> BootEvent | None:

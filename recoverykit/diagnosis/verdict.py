@@ -80,6 +80,9 @@ def _kind(
         heaviest = _heaviest(others)
         if heaviest:
             return heaviest[0].kind, heaviest
+    standing = tuple(item for item in others if item.rule == "safe-boot-left")
+    if standing and facts.is_healthy:
+        return Kind.BCD, standing
     if facts.is_healthy:
         return Kind.HEALTHY, ()
     return Kind.UNKNOWN, ()
@@ -129,7 +132,7 @@ def _suspects(found: Iterable[Finding], facts: Facts) -> tuple[Suspect, ...]:
         subjects[finding.driver].append(finding)
     ranked = sorted(
         (_suspect(name, against, facts) for name, against in subjects.items()),
-        key=lambda suspect: (not _is_named(suspect, facts), -suspect.weight, suspect.driver),
+        key=lambda suspect: (_tier(suspect, facts), -suspect.weight, suspect.driver),
     )
     if ranked and _is_culprit(ranked, facts):
         ranked[0] = replace(ranked[0], verdict=Verdict.CULPRIT)
@@ -181,6 +184,13 @@ def _weights(found: Iterable[Finding]) -> Mapping[Argument, int]:
     return weights
 
 
+def _tier(suspect: Suspect, facts: Facts) -> int:
+    """Changed data of a driver that crashes, then whom crashes name, then everybody else."""
+    if suspect.kind is Kind.CONTENT:
+        return 0
+    return 1 if _is_named(suspect, facts) else 2
+
+
 def _is_named(suspect: Suspect, facts: Facts) -> bool:
     """Whether the crashes themselves name a suspect: then nobody they do not name comes first."""
     return suspect.kind is Kind.CONTENT or suspect.driver in facts.named_directly
@@ -202,7 +212,8 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
     first = ranked[0]
     lead = first.weight - _rival(ranked, facts)
     return (
-        facts.is_failing
+        first.driver not in content_rules.suspected(facts)  # its data may be to blame instead
+        and facts.is_failing
         and facts.times.last_good is not None
         and first.weight >= CULPRIT_WEIGHT
         and len(_weights(first.findings)) >= CULPRIT_ARGUMENTS

@@ -36,6 +36,7 @@ from recoverykit.model import (
 MOST_ENTRIES = 5000  # names of files and folders looked at on one machine
 NEWEST = 50  # files told of one driver
 DEPTH = 2  # levels of files: in a folder that is taken for a driver's, and in those in it
+MAKERS_DEPTH = 4  # in its maker's folder in ProgramData: maker, product, part, data
 
 _MOST_GAPS = 5
 _PAGE = 4096
@@ -85,6 +86,9 @@ def collect(
     for owner in owners:
         for folder in _folders(install, owner, search):
             search.gather(owner, folder, DEPTH)
+        if owner.early:
+            for folder in search.subfolders("ProgramData", owner.makers):
+                search.gather(owner, folder, MAKERS_DEPTH)
         search.gather_named(owner)
         yield from search.told(owner)
     yield from search.gaps[:_MOST_GAPS]
@@ -112,7 +116,7 @@ def _owner(users: list[Service], file: DriverFile) -> _Owner:
         driver=file.driver,
         folder=file.source.path.rpartition("/")[0],
         names=frozenset({stem, *(user.name.lower() for user in users)}),
-        makers=_makers(file.company),
+        makers=_makers(file.company) | _makers(file.product),
         early=any(user.start in _LOADED for user in users),
     )
 
@@ -122,7 +126,8 @@ def _makers(company: str) -> frozenset[str]:
     short = _LEGAL_FORM.sub("", company.strip()).strip(" ,.").lower()
     words = re.findall(r"[^\s,]+", short)
     names = {short, *words[:1], "".join(words[:2]), " ".join(words[:2])}
-    return frozenset(name for name in names if len(name) > 1) - _WINDOWS_OWN
+    known = names.union(*(knowledge.other_makers(name) for name in names))
+    return frozenset(name for name in known if len(name) > 1) - _WINDOWS_OWN
 
 
 # --- places -------------------------------------------------------------------------------
@@ -137,8 +142,6 @@ def _folders(install: WindowsInstall, owner: _Owner, search: _Search) -> Iterato
         yield owner.folder
     wanted = (owner.names | owner.makers) - _WINDOWS_OWN
     yield from search.subfolders(f"{system}/drivers", wanted)
-    if owner.early:
-        yield from search.subfolders("ProgramData", owner.makers)
 
 
 def _is_own(install: WindowsInstall, folder: str) -> bool:

@@ -38,6 +38,7 @@ def _read(install: WindowsInstall, path: str) -> Iterator[Evidence]:
         yield Gap(Source(content.path), f"The log is larger than {MAX_BYTES} bytes: not read.")
         return
     trail = srttrail.parse(content.data, content.written)
+    told = next(filter(None, map(srttrail.bugcheck, trail.causes)), None)
     yield StartupRepair(
         source=Source(content.path, trail.line),
         written=content.written,
@@ -50,4 +51,6 @@ def _read(install: WindowsInstall, path: str) -> Iterator[Evidence]:
         failed_tests=trail.failed_tests,
         areas=tuple(srttrail.cause_area(cause) for cause in trail.causes),
         sessions=trail.sessions,
+        bugcheck=told[0] if told else 0,
+        parameters=told[1] if told else (),
     )

@@ -301,6 +301,9 @@ _PATH = re.compile(
 _DRIVER = re.compile(r"[\w.$@~-]{1,80}\.sys\b", re.IGNORECASE)
 _HIVE = re.compile(r"\\config\\(?:system|software|sam|security|default|drivers)$", re.IGNORECASE)
 
+# As public logs have it: Unknown Bugcheck: Bugcheck 7b. Parameters = 0xfffff880009a97e8, ...
+_BUGCHECK = re.compile(r"bug ?check:?\s+(?:0x)?([0-9a-f]{1,8})\b(.{0,200})", re.IGNORECASE)
+
 # English: TechNet dd744291 and real logs. Spanish: the real log of ../shared/data.
 _AREAS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("update", ("patch is preventing", "recently serviced")),
@@ -332,6 +335,15 @@ def cause_area(text: str) -> str:
     if files:
         return "file"
     return "disk" if "\\device\\harddisk" in folded else "unknown"
+
+
+def bugcheck(text: str) -> tuple[int, tuple[int, ...]] | None:
+    """(stop code, parameters) where a root cause tells of one: "Bugcheck 7b. Parameters = ..."."""
+    match = _BUGCHECK.search(text[:_MAX_LINE])
+    if match is None:
+        return None
+    numbers = re.findall(r"0x([0-9a-f]{1,16})\b", match.group(2), re.IGNORECASE)
+    return int(match.group(1), 16), tuple(int(number, 16) for number in numbers[:4])
 
 
 def named_files(text: str) -> tuple[str, ...]:

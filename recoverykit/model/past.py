@@ -218,6 +218,8 @@ class StartupRepair:
     failed_tests: tuple[tuple[str, int], ...] = ()  # test that did not complete, error code
     areas: tuple[str, ...] = ()  # of each cause: formats.srttrail.cause_area
     sessions: int = 1  # how many the log holds
+    bugcheck: int = 0  # stop code a root cause tells of, 0 when none does
+    parameters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def test_places_that_are_taken_for_a_drivers_own(machine: Machine) -> None:
         machine.put("ProgramData/Acme Security/defs.vdb"),
     ]
     for other in (
-        "ProgramData/Acme/defs/deep/deeper/signatures.vdb",
+        "ProgramData/Acme/defs/deep/deeper/deepest/signatures.vdb",
         "ProgramData/Acmeland/defs.vdb",
         "ProgramData/Microsoft/defs.vdb",
         f"{DRIVERS}/other.dat",
