@@ -1,4 +1,4 @@
-#!/usr/bin/env python
+#!/usr/bin/env -S sh -c 'exec "$(dirname "$0")/../.venv/bin/python" "$0" "$@"'
 """How often is the diagnosis right? Ours and three baselines on the same labelled trees.
 
     python -m bench.accuracy [--seeds odd|even|A-B] [--only NAME|FAMILY] [--jobs 2]

@@ -164,3 +164,23 @@ ALTITUDES = {
     "fsdepends": "407000",
     "mssecflt": "385600",
 }
+
+# Demand-start drivers and storage drivers whose devices every machine has.
+_DEVICES = (
+    "hdaudbus usbxhci ucx01000 usbhub3 usbhub usbehci usbccgp hidusb kbdhid mouhid"
+    " kbdclass mouclass intelppm cdrom monitor umbus compositebus swenum ndisvirtualbus"
+    " rdpbus mssmbios i8042prt"
+    " dxgkrnl ks wmiacpi acpi pci cmbatt battc ndiswan rasl2tp raspppoe rassstp rasagilevpn"
+    " ndistapi srv2 srvnet mrxsmb mrxsmb20 bowser mpsdrv http lltdio rspndr ndisuio luafv peauth"
+    " nativewifip vwififlt wdnisdrv condrv tcpipreg msgpiowin32 volmgr disk partmgr"
+)
+PRESENT = frozenset(_DEVICES.split())
+_ABSENT_GROUPS = ("scsi miniport", "pnp filter")
+
+
+def always(service: Inbox) -> bool:
+    """A boot- or system-start service that needs no hardware of its own."""
+    absent = ("b06bdrv", "ebdrv", "ibbus", "mlx4_bus", "cht4vbd", "nvraid", "pcmcia", "isapnp")
+    others = ("vmbus", "storvsc", "storflt", "vpci", "hvservice", "bttflt", "pmem", "nvdimm")
+    name = service.name.lower()
+    return service.group.lower() not in _ABSENT_GROUPS and name not in (*absent, *others)

@@ -14,25 +14,11 @@ from pathlib import Path
 from random import Random
 
 from tests.builders import bootlog, events, evtx, hive, setupapi
-from tests.scenarios import files, inbox, vendors
-from tests.scenarios.inbox import Inbox
+from tests.scenarios import files, inbox, profiles, vendors
+from tests.scenarios.inbox import PRESENT, Inbox, always
 from tests.scenarios.profiles import Profile
 from tests.scenarios.vendors import Vendor
 
-ZONES = (  # name, minutes to add to local time for UTC, in winter
-    ("UTC", 0),
-    ("GMT Standard Time", 0),
-    ("W. Europe Standard Time", -60),
-    ("Central European Standard Time", -60),
-    ("FLE Standard Time", -120),
-    ("Eastern Standard Time", 300),
-    ("Central Standard Time", 360),
-    ("Pacific Standard Time", 480),
-    ("India Standard Time", -330),
-    ("Tokyo Standard Time", -540),
-    ("AUS Eastern Standard Time", -600),
-    ("E. South America Standard Time", 180),
-)
 # Where drivers of such a kind stand in the way of a disk: class, and whether as upper filters.
 _FILTERS = {
     "backup": ("volume", True),
@@ -113,7 +99,7 @@ class Machine:
         self.now = now  # when the disk was taken out
         self.installed = now - timedelta(days=rng.randint(150, 1100), seconds=rng.randint(0, 80000))
         self.serviced = now - timedelta(days=rng.randint(9, 55), seconds=rng.randint(0, 80000))
-        self.zone = rng.choice(ZONES)
+        self.zone = rng.choice(profiles.ZONES)
         self.computer = f"{'SRV' if profile.server else 'DESKTOP'}-{rng.randrange(36**7):07X}"[:15]
         old = profile.generation == "7"
         self.uefi = (rng.random() > 0.2 and not old) if uefi is None else uefi
@@ -303,12 +289,12 @@ class Machine:
 
     def present_inbox(self) -> list[Inbox]:
         """Inbox services whose hardware this machine has, in the order they load."""
-        names = _PRESENT | {self.controller.lower()}
+        names = PRESENT | {self.controller.lower()}
         found = [s for s in self.inbox.values() if s.name.lower() in names]
         found += [
             s
             for s in self.inbox.values()
-            if s.name.lower() not in names and s.start in (0, 1) and _always(s)
+            if s.name.lower() not in names and s.start in (0, 1) and always(s)
         ]
         return sorted(found, key=self._rank)
 
@@ -355,27 +341,6 @@ class Machine:
         other = self.path(f"WinSxS/{store}/{path.name}")
         other.parent.mkdir(parents=True, exist_ok=True)
         other.hardlink_to(path)
-
-
-# Demand-start drivers and storage drivers whose devices every machine has.
-_DEVICES = (
-    "hdaudbus usbxhci ucx01000 usbhub3 usbhub usbehci usbccgp hidusb kbdhid mouhid"
-    " kbdclass mouclass intelppm cdrom monitor umbus compositebus swenum ndisvirtualbus"
-    " rdpbus mssmbios i8042prt"
-    " dxgkrnl ks wmiacpi acpi pci cmbatt battc ndiswan rasl2tp raspppoe rassstp rasagilevpn"
-    " ndistapi srv2 srvnet mrxsmb mrxsmb20 bowser mpsdrv http lltdio rspndr ndisuio luafv peauth"
-    " nativewifip vwififlt wdnisdrv condrv tcpipreg msgpiowin32 volmgr disk partmgr"
-)
-_PRESENT = frozenset(_DEVICES.split())
-_ABSENT_GROUPS = ("scsi miniport", "pnp filter")
-
-
-def _always(service: Inbox) -> bool:
-    """A boot- or system-start service that needs no hardware of its own."""
-    absent = ("b06bdrv", "ebdrv", "ibbus", "mlx4_bus", "cht4vbd", "nvraid", "pcmcia", "isapnp")
-    others = ("vmbus", "storvsc", "storflt", "vpci", "hvservice", "bttflt", "pmem", "nvdimm")
-    name = service.name.lower()
-    return service.group.lower() not in _ABSENT_GROUPS and name not in (*absent, *others)
 
 
 _ORDER = {name.lower(): at for at, name in enumerate(inbox.GROUPS)}

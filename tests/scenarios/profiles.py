@@ -74,3 +74,18 @@ ARM64 = Profile(
 CLIENTS = (WIN10, WIN10_HOME, WIN11, WIN11, WIN11_24H2)
 X64 = (*CLIENTS, SERVER_2019, SERVER_2022)
 EVERY = (*X64, WIN81, WIN7)
+
+ZONES = (  # name, minutes to add to local time for UTC, in winter
+    ("UTC", 0),
+    ("GMT Standard Time", 0),
+    ("W. Europe Standard Time", -60),
+    ("Central European Standard Time", -60),
+    ("FLE Standard Time", -120),
+    ("Eastern Standard Time", 300),
+    ("Central Standard Time", 360),
+    ("Pacific Standard Time", 480),
+    ("India Standard Time", -330),
+    ("Tokyo Standard Time", -540),
+    ("AUS Eastern Standard Time", -600),
+    ("E. South America Standard Time", 180),
+)
