@@ -89,7 +89,9 @@ def _verdict() -> str:
             f"of at least {verdict.CULPRIT_WEIGHT} from at least {verdict.CULPRIT_ARGUMENTS} "
             "arguments, when boots fail since the last good one, when it leads the next suspect "
             f"by at least {verdict.CULPRIT_LEAD}, and when no stop code since then points to a "
-            "disk, the registry, the hardware or user mode. Two drivers that are about equally "
+            "disk, the registry, the hardware or user mode. Where crashes came with "
+            f"{verdict.SCATTERED_CODES} different codes or more, most of them must name "
+            "it. Two drivers that are about equally "
             "suspect are both only suspects: nothing is done then. From a weight of "
             f"{verdict.SUSPECT_WEIGHT} a driver is a *suspect*: shown, never acted on unattended."
         ),

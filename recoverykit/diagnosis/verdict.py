@@ -17,7 +17,7 @@ from dataclasses import replace
 from recoverykit.diagnosis import content_rules, knowledge, rules, sentences, story
 from recoverykit.diagnosis.facts import Facts
 from recoverykit.diagnosis.rule import Argument
-from recoverykit.diagnosis.timeline import Timeline
+from recoverykit.diagnosis.timeline import Timeline, base_code
 from recoverykit.model import (
     ContentFile,
     Diagnosis,
@@ -35,6 +35,7 @@ CULPRIT_ARGUMENTS = 2  # kinds of reasoning that must agree
 CULPRIT_LEAD = 15  # weight over the next suspect
 SUSPECT_WEIGHT = 30
 CERTAIN_STOPS, CERTAIN_SHARE = 2, 0.6  # that name one driver: nobody else is looked at
+SCATTERED_CODES = 3  # different stop codes within two weeks: then most must name the culprit
 STATE_WEIGHT = 90  # of one finding: a state that no Windows starts with
 KIND_WEIGHT = 60  # of all arguments for a kind that is no driver's
 KIND_LEAD = 10
@@ -219,7 +220,19 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
         and len(_weights(first.findings)) >= CULPRIT_ARGUMENTS
         and lead >= CULPRIT_LEAD
         and _points_to_drivers(facts.times)
+        and not _is_scattered(first, facts)
     )
+
+
+def _is_scattered(first: Suspect, facts: Facts) -> bool:
+    """Crash after crash with another code, and most of them do not name this driver.
+
+    Bad memory hits drivers, too: one crash among many is no proof.
+    """
+    stops = facts.recent_stops
+    codes = {base_code(stop.code) for stop in stops}
+    named = sum(one.driver == first.driver for one in facts.recent_blames)
+    return len(codes) >= SCATTERED_CODES and 2 * named < len(stops)
 
 
 def _points_to_drivers(times: Timeline) -> bool:
