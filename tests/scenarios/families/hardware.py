@@ -24,6 +24,8 @@ def _stops(life: Life, hits: Sequence[tuple[int, str]], *, whea: str = "") -> No
     """One session each: (bug check, module the fault lies in; "": the kernel)."""
     m = life.m
     when = m.now - timedelta(hours=m.rng.uniform(16, 22))
+    if life.written is not None:  # the last ordinary session may have ended later than that
+        when = max(when, life.written + timedelta(minutes=20))
     for code, where in hits:
         at = when + timedelta(minutes=m.rng.uniform(5, 90))
         stop = stops.stop(m, at, code, "", fault=where, uptime=at - when)
