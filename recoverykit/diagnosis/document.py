@@ -91,7 +91,8 @@ def _verdict() -> str:
             f"by at least {verdict.CULPRIT_LEAD}, and when no stop code since then points to a "
             "disk, the registry, the hardware or user mode. Where crashes came with "
             f"{verdict.SCATTERED_CODES} different codes or more, most of them must name "
-            "it. Two drivers that are about equally "
+            "it; where a crash names somebody else, at least twice as many must. Two drivers "
+            "that are about equally "
             "suspect are both only suspects: nothing is done then. From a weight of "
             f"{verdict.SUSPECT_WEIGHT} a driver is a *suspect*: shown, never acted on unattended."
         ),

@@ -77,7 +77,7 @@ def split(
 def good(sessions: Sequence[Session]) -> Session | None:
     """The last session that came up and did not crash; None where none is known.
 
-    Where every session crashed, the last that went on for long enough has to do.
+    Where every known session crashed, the first that went on for long enough has to do.
     """
     treacherous = False  # whether a logon proves nothing here
     found: Session | None = None
@@ -85,7 +85,7 @@ def good(sessions: Sequence[Session]) -> Session | None:
     for session in sessions:
         if session.crashed:
             treacherous |= session.last_sign is not None
-            crashed = session if session.lasted else crashed
+            crashed = crashed or (session if session.lasted else None)
         elif session.clean or session.lasted:
             found, treacherous = session, False
         elif session.last_sign is not None and not treacherous:

@@ -8,7 +8,7 @@ believed only where the time zone is known or the distance is larger than any ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -32,6 +32,7 @@ _SUMMER_TIME = timedelta(hours=1)  # the time zone's offset at that moment may d
 _ANY_ZONE = timedelta(hours=15)
 _FULL_PART = 0.9  # of the drivers that good boots load
 _TAIL_PART = 0.5  # of the late drivers
+_RESUMES = (1, 2)  # boot types of Kernel-Boot 27
 _SERIES = timedelta(days=2)  # crashes that belong together
 _SMALL_DUMP = 0x1000_0000
 _FAILED_STARTS = 3  # sessions in a row that left no sign of coming up
@@ -128,7 +129,7 @@ class Timeline:
 def build(evidence: Iterable[Evidence]) -> Timeline:
     """Order what the logs recorded around the last good session."""
     items = tuple(evidence)
-    events = [item for item in items if isinstance(item, BootEvent)]
+    events = [*(item for item in items if isinstance(item, BootEvent)), *_resumed(items)]
     all_stops = tuple(stop for stop in stops.gather(items) if _is_crash(stop))
     past = _sessions(events, all_stops)
     good = _good(past, all_stops)
@@ -154,6 +155,13 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
             if isinstance(item, KernelBoot) and item.when > cut and item.last_boot_good is False
         ),
     )
+
+
+def _resumed(items: Iterable[Evidence]) -> Iterator[BootEvent]:
+    """Fast Startup and hibernation begin a session in which the kernel does not start anew."""
+    for item in items:
+        if isinstance(item, KernelBoot) and item.boot_type in _RESUMES:
+            yield BootEvent(item.source, item.when, BootEventKind.STARTED)
 
 
 def _is_crash(stop: Stop) -> bool:

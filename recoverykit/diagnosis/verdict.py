@@ -221,6 +221,7 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
         and lead >= CULPRIT_LEAD
         and _points_to_drivers(facts.times)
         and not _is_scattered(first, facts)
+        and not _is_contradicted(first, facts)
     )
 
 
@@ -233,6 +234,13 @@ def _is_scattered(first: Suspect, facts: Facts) -> bool:
     codes = {base_code(stop.code) for stop in stops}
     named = sum(one.driver == first.driver for one in facts.recent_blames)
     return len(codes) >= SCATTERED_CODES and 2 * named < len(stops)
+
+
+def _is_contradicted(first: Suspect, facts: Facts) -> bool:
+    """One crash names this driver, another one somebody else, and it is not clearly the rule."""
+    named = facts.named_directly
+    others = [count for driver, count in named.items() if driver != first.driver]
+    return first.kind is Kind.DRIVER and 2 * max(others, default=0) > named.get(first.driver, 0)
 
 
 def _points_to_drivers(times: Timeline) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from recoverykit.diagnosis import timeline
 from recoverykit.formats import bootlog
-from recoverykit.model import BootEventKind, BootLogBlock, NtfsState
+from recoverykit.model import BootEventKind, BootLogBlock, KernelBoot, NtfsState, Source
 from tests.conftest import read_real, real
 from tests.diagnosis.scene import (
     COMPLETE,
@@ -156,3 +156,13 @@ def test_a_dump_tells_how_long_windows_had_run() -> None:
     assert timeline.build(machine(dump())).is_failing
     late = replace(dump(), uptime=timedelta(hours=3))
     assert not timeline.build(machine(late)).is_failing
+
+
+def test_a_resumed_session_is_a_session() -> None:
+    """Fast Startup writes no start of the kernel; what crashed since began anew."""
+    resumed = KernelBoot(Source("System.evtx", 1), GOOD, boot_type=1)
+    alive = event(BootEventKind.LOGGED_ON, GOOD + timedelta(minutes=30))
+    times = timeline.build([resumed, alive, *crash(FIRST_CRASH)])
+    assert times.good_start is not None
+    assert times.good_start.when == GOOD
+    assert times.last_good is alive
