@@ -88,7 +88,7 @@ def build(root: Path) -> None:
     independent.edit(machine.system, changes)
     _grow(machine)
     _write_drivers(machine, third)
-    machine.put(windows.EVENT_LOG, event_logs.build(endless=True), _CRASH)
+    machine.put(windows.EVENT_LOG, event_logs.build("boot loop"), _CRASH)
     machine.put("INF/setupapi.dev.log", text_logs.generate(LOG_MEGABYTES), _CRASH)
     _write_dumps(machine, third)
 
