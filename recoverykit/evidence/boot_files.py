@@ -125,7 +125,9 @@ def _judge(place: _Place) -> tuple[list[BootProblem], list[Evidence]]:
         problems.append(place.problem(BootFault.STORE_MISSING, text, wanted))
     for one in found:
         if one.store is None:
-            text = f"The boot store on {place.volume.name} cannot be used: {one.problem}"
+            text = (
+                f"The boot store on {place.volume.name} cannot be used: {one.problem.rstrip('.')}."
+            )
             problems.append(place.problem(BootFault.STORE_DAMAGED, text, one.path))
         else:
             read.append(_described(place, one, one.store))
