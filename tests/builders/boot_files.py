@@ -95,16 +95,25 @@ def build(folder: Path, *, uefi: bool = True, machine: str = "x64", alone: bool 
     root = folder / "windows"
     scene = Scene(system, windows, root if alone else folder / "system", root, machine)
     scene.folder.mkdir(parents=True, exist_ok=True)
-    scene.write_store(scene.store())
-    image = pe.driver({"CompanyName": "Microsoft Corporation"}, machine=machine)
-    scene.manager.write_bytes(image if uefi else _BOOTMGR)
-    if uefi:
-        spare = scene.folder / "EFI/Boot" / _NAMES[machine]
+    write_system(scene, scene.store())
+    scene.loader.parent.mkdir(parents=True)
+    scene.loader.write_bytes(_image(machine))
+    return scene
+
+
+def write_system(scene: Scene, store: Store) -> None:
+    """The files of the system volume: store, boot manager, fallback loader."""
+    scene.write_store(store)
+    image = _image(scene.machine)
+    scene.manager.write_bytes(image if scene.uefi else _BOOTMGR)
+    if scene.uefi:
+        spare = scene.folder / "EFI/Boot" / _NAMES[scene.machine]
         spare.parent.mkdir()
         spare.write_bytes(image)
-    scene.loader.parent.mkdir(parents=True)
-    scene.loader.write_bytes(image)
-    return scene
+
+
+def _image(machine: str) -> bytes:
+    return pe.driver({"CompanyName": "Microsoft Corporation"}, machine=machine)
 
 
 def volume(disk: Disk, number: int) -> Volume:

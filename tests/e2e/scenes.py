@@ -6,15 +6,18 @@ The base image is made once and cloned; each scene then breaks its clone in its 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.builders import disk, faults, unclean, windows
+from recoverykit.formats import bcd_device, bcd_edit
+from recoverykit.host import disks
+from tests.builders import boot_files, disk, faults, unclean, windows
 from tests.builders.disk import DiskImage, Partition
-from tests.conftest import REAL_DATA
 from tests.independent import registry
 from tests.independent.snapshot import Entry, extract, snapshot
 
@@ -35,17 +38,39 @@ def base(
     folder: Path, *, volumes: int = 1, scheme: str = "gpt", hives: windows.Hives | None = None
 ) -> DiskImage:
     """A healthy disk with `volumes` installations of Windows; None: the real hive if we have it."""
-    bcd = REAL_DATA / "hives" / "bcd_asus" / "Boot_BCD"
     made = disk.create(
         folder / f"base-{scheme}-{volumes}-{'built' if hives else 'real'}.img",
         scheme=scheme,
         volumes=volumes,
-        bcd=bcd.read_bytes() if bcd.is_file() and scheme == "gpt" else b"",
     )
+    _write_boot_files(made)
     for partition in made.windows:
         with disk.mounted(made.path, partition) as root:
             windows.populate(root, computer=f"DESKTOP-{partition.number}", hives=hives)
     return made
+
+
+def _write_boot_files(made: DiskImage) -> None:
+    """What firmware needs to start each of them: without it, that would be what is wrong."""
+    known = {volume.number: volume for volume in disks.survey(made.path).volumes}
+    system = known[made.partitions[0].number]
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        scene = boot_files.Scene(system, known[made.windows[0].number], folder, folder / "windows")
+        store = scene.store()
+        for number, other in enumerate(made.windows[1:], start=1):
+            entry = boot_files.ENTRY[:-2] + f"{number}}}"
+            store = bcd_edit.copied(store, boot_files.ENTRY, entry, f"Windows {number}")
+            assert system.disk is not None
+            device = bcd_device.partition(known[other.number].identity, system.disk.identity)
+            for element in (0x1100_0001, 0x2100_0001):
+                store = bcd_edit.with_element(store, entry, element, bcd_device.Device(device))
+        boot_files.write_system(scene, store)
+        if scene.uefi:
+            disk.copy_tree(made.path, made.partitions[0], folder)
+        else:
+            with disk.mounted(made.path, made.partitions[0]) as root:
+                shutil.copytree(folder, root, dirs_exist_ok=True)
 
 
 @contextmanager
