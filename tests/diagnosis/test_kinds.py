@@ -47,6 +47,7 @@ from tests.diagnosis.scene import (
     dump,
     installed,
     machine,
+    session,
     started,
 )
 
@@ -442,3 +443,58 @@ def test_the_same_crash_was_named_before() -> None:
     silent = dump(FIRST_CRASH, 0xCE)
     assert judged(GUARD, named, silent).suspects[0].driver == "acmeflt.sys"
     assert judged(GUARD, named, dump(FIRST_CRASH, 0x50)).suspects[0].weight < 30
+
+
+def test_two_crashes_that_contradict_each_other() -> None:
+    """One names this driver, one another: bad memory may hit both."""
+    many = [
+        dump(FIRST_CRASH, fault="acmeflt.sys", parameters=(1, 0, 0, 0)),
+        dump(FIRST_CRASH + MINUTE, fault="oldguard.sys", parameters=(2, 0, 0, 0)),
+    ]
+    assert accused(judged(GUARD, many)) == []
+    more = [
+        dump(FIRST_CRASH + n * MINUTE, fault="acmeflt.sys", parameters=(n, 0, 0, 0))
+        for n in range(2, 5)
+    ]
+    assert accused(judged(GUARD, many, more)) == ["acmeflt.sys"]
+
+
+def test_a_driver_hit_once_among_many_different_crashes() -> None:
+    codes = (0x1A, 0x4E, 0x3B, 0x139)
+    many = [
+        dump(FIRST_CRASH + n * MINUTE, code, parameters=(n, 0, 0, 0))
+        for n, code in enumerate(codes)
+    ]
+    hit = dump(FIRST_CRASH + 9 * MINUTE, fault="acmeflt.sys", parameters=(9, 0, 0, 0))
+    diagnosis = judged(GUARD, many, hit)
+    assert diagnosis.kind is Kind.HARDWARE
+    assert accused(diagnosis) == []
+
+
+def test_a_driver_that_was_not_named_is_not_accused_where_another_was() -> None:
+    """It came at the same time; what crashes is the other one."""
+    newer = driver("newer", changed=FRESH)
+    diagnosis = judged(newer, installed("newer"), GUARD, dump(fault="acmeflt.sys"))
+    assert accused(diagnosis) == []
+    assert diagnosis.suspects[0].driver == "acmeflt.sys"
+
+
+def test_safe_mode_left_on() -> None:
+    safe = replace(boot_problem(fatal=False), fault=BootFault.SAFE_BOOT)
+    assert judged(safe).kind is Kind.BCD
+    assert judged(safe, ACME, installed("acmeflt"), dump(fault="acmeflt.sys")).kind is Kind.DRIVER
+
+
+def test_a_short_session_between_two_crashes_of_one_kind_is_no_good_boot() -> None:
+    """Safe Mode, say: what changed before the first of them still counts."""
+    first = FRESH + timedelta(hours=1)
+    short = [*session(first + 5 * MINUTE, first + 12 * MINUTE)]
+    begun = [started(GOOD), *session(GOOD + timedelta(days=1), first)][:1]
+    crashed = [
+        dump(first, 0x50, fault="acmeflt.sys", parameters=(1, 0, 0, 0)),
+        dump(first + 20 * MINUTE, 0x50, fault="acmeflt.sys", parameters=(2, 0, 0, 0)),
+    ]
+    evidence = [*session(OLD, OLD + timedelta(hours=2)), *begun, *short, *crashed]
+    for item in (driver("acmeflt", changed=FRESH), driver("disk", company="Microsoft Corporation")):
+        evidence += item
+    assert accused(judge(INSTALL, evidence)) == ["acmeflt.sys"]
