@@ -145,7 +145,7 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
         earlier_stops=tuple(stop for stop in all_stops if stop.when <= cut),
         unexpected=_distinct(late),
         cut_off=_is_cut_off(last_good, failed, items),
-        boot_log=_boot_log(items, last_good, failed),
+        boot_log=_boot_log(items, last_good, good.start if good else None, failed),
         repair=_repair(items, last_good),
         status=_status(items, last_good),
         sessions=past,
@@ -252,13 +252,33 @@ def _status(items: Sequence[Evidence], last_good: BootEvent | None) -> BootStatu
 
 
 def _boot_log(
-    items: Iterable[Evidence], last_good: BootEvent | None, failed: Sequence[BootEvent]
+    items: Iterable[Evidence],
+    last_good: BootEvent | None,
+    good_start: BootEvent | None,
+    failed: Sequence[BootEvent],
 ) -> BootLog | None:
     blocks = [item for item in items if isinstance(item, BootLogBlock)]
-    if not blocks or last_good is None or not _is_fresh(blocks[-1], last_good, failed):
+    if not blocks or last_good is None:
         return None
-    good = tuple(block for block in blocks[:-1] if not _is_fresh(block, last_good, failed))
+    own = _block_of(blocks, good_start)
+    if own is not None and own < len(blocks) - 1:
+        good = tuple(blocks[: own + 1])  # what follows it was written by boots after that one
+    elif _is_fresh(blocks[-1], last_good, failed):
+        good = tuple(block for block in blocks[:-1] if not _is_fresh(block, last_good, failed))
+    else:
+        return None
     return BootLog(blocks[-1], good, ends_early(blocks[-1], good))
+
+
+def _block_of(blocks: Sequence[BootLogBlock], start: BootEvent | None) -> int | None:
+    """The block that the last good session itself wrote; boots are appended in their order."""
+    for at in range(len(blocks) - 1, -1, -1):
+        started, bias = blocks[at].started, blocks[at].bias
+        if start is None or started is None or bias is None:
+            continue
+        if abs(started + timedelta(minutes=bias) - start.when) < _SAME_BOOT:
+            return at
+    return None
 
 
 def _is_fresh(block: BootLogBlock, last_good: BootEvent, failed: Sequence[BootEvent]) -> bool:

@@ -166,3 +166,12 @@ def test_a_resumed_session_is_a_session() -> None:
     assert times.good_start is not None
     assert times.good_start.when == GOOD
     assert times.last_good is alive
+
+
+def test_a_boot_minutes_after_the_last_good_one_follows_its_block() -> None:
+    """Clocks cannot tell, with summer time between them; the order of the file can."""
+    soon = OFF + timedelta(minutes=4)
+    times = timeline.build(machine(boot_log(GOOD), boot_log(soon, up_to("acmeflt.sys"), line=40)))
+    assert times.boot_log is not None
+    assert times.boot_log.ends_early
+    assert timeline.build(machine(boot_log(soon, up_to("acmeflt.sys")))).boot_log is None
