@@ -1,8 +1,9 @@
 """Where file-system minifilters attach: the Instances keys of their services.
 
 `Services\\<name>\\Instances\\<instance>` holds the altitude (Microsoft Learn, "Creating an INF File
-for a Minifilter Driver"); since Windows 11 24H2 the key may lie below `Parameters` instead, so that
-a package can be isolated from the registry of others. An altitude is decimal, in text.
+for a Minifilter Driver"); since Windows 11 24H2 the key lies below `Parameters` instead, so that a
+package can be isolated from the registry of others. Installers that serve both write both: what
+is in both is one instance. An altitude is decimal, in text.
 """
 
 from __future__ import annotations
@@ -22,14 +23,25 @@ def collect(install: WindowsInstall, hive: Hive, services: list[str]) -> Iterato
     """Every instance of these services; a damaged key is a Gap and the rest goes on."""
     root = f"{control_set(install)}\\Services"
     for service in services:
+        seen: set[tuple[str, str]] = set()
         for place in _PLACES:
             path = f"{root}\\{service}\\{place}"
             try:
                 key = hive.find(path)
                 if key is not None:
-                    yield from _instances(install, service, key)
+                    yield from _new(_instances(install, service, key), seen)
             except FormatError as exc:
                 yield Gap(Source(install.system_hive, key=path), str(exc))
+
+
+def _new(found: Iterator[Evidence], seen: set[tuple[str, str]]) -> Iterator[Evidence]:
+    for item in found:
+        if isinstance(item, MinifilterInstance):
+            own = (item.instance.casefold(), item.altitude)
+            if own in seen:
+                continue
+            seen.add(own)
+        yield item
 
 
 def _instances(install: WindowsInstall, service: str, key: Key) -> Iterator[Evidence]:

@@ -30,7 +30,9 @@ from tests.formats.hives import hive_bytes
 
 SYSTEM = "Windows/System32/config/SYSTEM"
 INSTALL = WindowsInstall(
-    Volume("test", FileSystem.NTFS, REAL_DATA), REAL_DATA, "Windows", SYSTEM, "", control_set=1
+    *(Volume("test", FileSystem.NTFS, REAL_DATA), REAL_DATA, "Windows", SYSTEM, ""),
+    build="19045.4651",
+    control_set=1,
 )
 REAL = ("dissect_SYSTEM.gz", "plaso_win7x86_SYSTEM.xz", "regipy_SYSTEM.xz")
 MUTANTS = 60
