@@ -43,6 +43,7 @@ _BOOT_CLASSES = _CONTROLLERS | {
     "{4d36e97d-e325-11ce-bfc1-08002be10318}",  # System
 }
 _BOOT_DEVICES = ("STORAGE\\VOLUME\\", "SCSI\\DISK", "IDE\\DISK", "PCI\\", "ACPI\\", "VMBUS\\")
+_DAMAGED = "its file is damaged"
 # Services without which no Windows finds its volume (same article, and the device stack of a disk).
 _CHAIN = frozenset({"acpi", "pci", "disk", "partmgr", "volmgr", "mountmgr", "ntfs", "fltmgr"})
 
@@ -137,7 +138,7 @@ def _cannot_start(facts: Facts, service: Service, *, at_boot: bool) -> str:
     if file is not None and not file.machine and not file.packed:
         return "its file is no driver"
     if file is not None and file.damage:
-        return f"its file is damaged: {file.damage}"
+        return f"{_DAMAGED}: {file.damage}"
     return ""
 
 
@@ -193,6 +194,8 @@ def _dangling(facts: Facts) -> Iterator[tuple[FilterUse, str]]:
             why = "has no driver service" if facts.knows_services else ""
         else:
             why = _cannot_start(facts, service, at_boot=False)
+        if why.startswith(_DAMAGED) and service and service.driver in facts.candidates:
+            continue  # there is nothing wrong with the filter list: the driver itself is broken
         written = max(
             (when for when in (use.written, service and service.last_written) if when),
             default=None,
