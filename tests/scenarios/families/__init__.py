@@ -10,6 +10,7 @@ from tests.scenarios.families import (
     driver_boot,
     driver_late,
     evidence_poor,
+    field_innocents,
     filters,
     hardware,
     healthy,
@@ -27,6 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = tuple(
         *(driver_boot, driver_late, evidence_poor, decoys, content),
         *(storage, filters, hives, boot_files, servicing),
         *(disks, hardware, locked, healthy, unknown),
+        *(field_innocents,),
     )
     for scenario in family.SCENARIOS
 )
