@@ -10,6 +10,7 @@ from tests.scenarios.families import (
     driver_boot,
     driver_late,
     evidence_poor,
+    field_clocks,
     field_innocents,
     filters,
     hardware,
@@ -28,7 +29,7 @@ SCENARIOS: tuple[Scenario, ...] = tuple(
         *(driver_boot, driver_late, evidence_poor, decoys, content),
         *(storage, filters, hives, boot_files, servicing),
         *(disks, hardware, locked, healthy, unknown),
-        *(field_innocents,),
+        *(field_innocents, field_clocks),
     )
     for scenario in family.SCENARIOS
 )
