@@ -74,10 +74,11 @@ def battery_dead(rng: Random, folder: Path) -> Built:
 
 
 def was_ahead(rng: Random, folder: Path) -> Built:
-    """Three weeks ago the clock stood years ahead for one session; today it is right."""
-    life, vendor = _begin(rng, folder, days=18)
+    """Two days ago the clock stood years ahead for one session; today it is right."""
+    life, vendor = _begin(rng, folder, days=18, until=3)
     m = life.m
-    _ahead(life, m.now - timedelta(days=20))
+    _ahead(life, m.now - timedelta(hours=50))
+    life.session(m.now - timedelta(hours=30), m.now - timedelta(hours=26))
     on, off = acts.session_of(life, 9, 2)
     m.install(vendor, on + timedelta(minutes=30))
     life.session(on, off)
@@ -125,8 +126,8 @@ def ahead_and_well(rng: Random, folder: Path) -> Built:
     """The clock stood years ahead once; a driver crashed last week, and all has been well since."""
     life, vendor = _begin(rng, folder, until=6, days=20)
     m = life.m
-    _ahead(life, m.now - timedelta(days=21))
     driver = m.install(vendor, m.installed + timedelta(days=3))
+    _ahead(life, m.now - timedelta(days=5, hours=6))
     on = m.now - timedelta(days=5)
     at = on + timedelta(minutes=90)
     life.session(on, at, end="crash", stop=acts.crash(life, at, 0xD1, driver, uptime=at - on))
@@ -161,9 +162,10 @@ def reset_and_well(rng: Random, folder: Path) -> Built:
 
 def ahead_no_trace(rng: Random, folder: Path) -> Built:
     """The clock stood years ahead for one session; today boots fail without any trace."""
-    life, _vendor = _begin(rng, folder, days=18)
+    life, _vendor = _begin(rng, folder, days=18, until=3)
     m = life.m
-    _ahead(life, m.now - timedelta(days=20))
+    _ahead(life, m.now - timedelta(hours=50))
+    life.session(m.now - timedelta(hours=30), m.now - timedelta(hours=26))
     on, off = acts.session_of(life, 9, 2)
     life.session(on, off)
     start = off + timedelta(minutes=5)
