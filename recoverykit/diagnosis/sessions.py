@@ -28,6 +28,7 @@ class _Draft:
     signs: list[BootEvent] = field(default_factory=list)
     crashed: bool = False
     stopped: bool = False
+    safe: bool = False
 
     @property
     def ended(self) -> bool:
@@ -42,6 +43,7 @@ class Session:
     clean: bool  # it was shut down
     crashed: bool  # it ended with a bug check
     stopped: bool  # it just stopped, by what the next boot says: crash, power loss or hang
+    safe: bool = False  # Safe Mode: that it came up says little of an ordinary start
 
     @property
     def lasted(self) -> bool:
@@ -77,8 +79,16 @@ def split(
 def good(sessions: Sequence[Session]) -> Session | None:
     """The last session that came up and did not crash; None where none is known.
 
+    Safe Mode loads no third-party drivers and does not count, where another session is known.
     Where every known session crashed, the first that went on for long enough has to do.
     """
+    ordinary = [session for session in sessions if not session.safe]
+    found, crashed = _good(ordinary)
+    return found or crashed or next(iter(_good(sessions)), None)
+
+
+def _good(sessions: Sequence[Session]) -> tuple[Session | None, Session | None]:
+    """(the last good one, the first that crashed after it had come up)"""
     treacherous = False  # whether a logon proves nothing here
     found: Session | None = None
     crashed: Session | None = None
@@ -90,7 +100,7 @@ def good(sessions: Sequence[Session]) -> Session | None:
             found, treacherous = session, False
         elif session.last_sign is not None and not treacherous:
             found = session
-    return found or crashed
+    return found, crashed
 
 
 def _starts(events: Iterable[BootEvent]) -> list[_Draft]:
@@ -100,6 +110,7 @@ def _starts(events: Iterable[BootEvent]) -> list[_Draft]:
             continue
         if not drafts or event.when - drafts[-1].start.when > SAME_BOOT:
             drafts.append(_Draft(event))
+        drafts[-1].safe |= event.safe_mode
     return drafts
 
 
@@ -129,4 +140,5 @@ def _finished(draft: _Draft) -> Session:
         draft.ended,
         draft.crashed,
         draft.stopped,
+        draft.safe,
     )

@@ -135,7 +135,9 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
     good = _good(past, all_stops)
     last_good = good.last_sign if good else _sign_without_start(events, past)
     cut = last_good.when if last_good else _MOMENT_ZERO
-    failed = tuple(item.start for item in past if item.start.when > cut)
+    failed = tuple(
+        item.start for item in past if item.start.when > cut and not (item.safe and item.last_sign)
+    )
     late = [item for item in events if item.kind is BootEventKind.UNEXPECTED and item.when > cut]
     return Timeline(
         last_good=last_good,

@@ -88,7 +88,8 @@ _PACKAGE_STATES = {"5112": "", "5000": " (removal)"}  # others, such as staged, 
 
 
 def _boot(kind: BootEventKind, record: evtx.Record, source: Source) -> Iterator[Evidence]:
-    yield BootEvent(source, record.when, kind)
+    safe = kind is BootEventKind.STARTED and record.fields.get("BootMode", "0") not in ("0", "")
+    yield BootEvent(source, record.when, kind, safe_mode=safe)
 
 
 def _power_lost(record: evtx.Record, source: Source) -> Iterator[Evidence]:

@@ -107,6 +107,7 @@ class BootEvent:
     source: Source
     when: datetime
     kind: BootEventKind
+    safe_mode: bool = False  # of a start: BootMode of Kernel-General 12 is not 0
 
 
 @dataclass(frozen=True, slots=True)

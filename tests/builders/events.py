@@ -84,14 +84,15 @@ def _eventlog(
     )
 
 
-def kernel_started(when: datetime, build_number: int = 19045) -> Event:
+def kernel_started(when: datetime, build_number: int = 19045, *, boot_mode: int = 0) -> Event:
+    """12; `boot_mode`: 1 Safe Mode, 2 with networking."""
     data = (
         ("MajorVersion", u32(10)),
         ("MinorVersion", u32(0)),
         ("BuildVersion", u32(build_number)),
         ("QfeVersion", u32(4651)),
         ("ServiceVersion", u32(0)),
-        ("BootMode", u32(0)),
+        ("BootMode", u32(boot_mode)),
         ("StartTime", moment(when)),
     )
     return Event(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -102,3 +103,15 @@ def test_the_last_good_session(
 def test_the_order_of_events_does_not_matter() -> None:
     events = [begins(0), logon(2), off(30), begins(40), at(40.2, BootEventKind.UNEXPECTED)]
     assert sessions.split(events) == sessions.split(events[::-1])
+
+
+def test_safe_mode_is_no_ordinary_start() -> None:
+    """It came up, for hours even: of the drivers it leaves out that says nothing."""
+    safe = replace(begins(60), safe_mode=True)
+    found = sessions.split([begins(0), off(30), safe, off(300)])
+    assert [one.safe for one in found] == [False, True]
+    good = sessions.good(found)
+    assert good is not None
+    assert good.start == begins(0)
+    (only,) = sessions.split([safe, off(300)])
+    assert sessions.good([only]) is only
