@@ -6,6 +6,7 @@ phnt); files of an EFI system partition and of a "System Reserved" volume: secti
 
 from __future__ import annotations
 
+import os
 import struct
 import uuid
 from dataclasses import dataclass
@@ -261,4 +262,7 @@ def write(m: Machine) -> Layout:
         target.write_bytes(b"")
     elif "manager-missing" not in m.faults:
         target.write_bytes(image)
+    for path in root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (m.serviced.timestamp(), m.serviced.timestamp()))
     return disk
