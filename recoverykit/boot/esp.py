@@ -13,6 +13,7 @@ from pathlib import Path
 from recoverykit import installs
 from recoverykit.errors import FormatError
 from recoverykit.formats import pe, pe_check
+from recoverykit.formats.pe import Stream
 
 EFI_MANAGER = "EFI/Microsoft/Boot/bootmgfw.efi"
 BIOS_MANAGER = "bootmgr"
@@ -20,9 +21,10 @@ _FALLBACKS = {"x64": "bootx64.efi", "x86": "bootia32.efi", "arm64": "bootaa64.ef
 _BLANK = 4096
 
 
-def fallback(machine: str) -> str:
-    """Where firmware looks for a loader without a boot entry."""
-    return f"EFI/Boot/{_FALLBACKS.get(machine, _FALLBACKS['x64'])}"
+def fallbacks(machine: str) -> tuple[str, ...]:
+    """Where firmware looks for a loader without a boot entry; any of them, if `machine` is ""."""
+    names = (_FALLBACKS[machine],) if machine in _FALLBACKS else tuple(_FALLBACKS.values())
+    return tuple(f"EFI/Boot/{name}" for name in names)
 
 
 def missing(mount: Path, relative: str) -> bool:
@@ -30,25 +32,22 @@ def missing(mount: Path, relative: str) -> bool:
     return installs.locate(mount, relative) is None
 
 
-def damage(mount: Path, relative: str, *, machine: str = "") -> str:
-    """One clause where a boot application on disk cannot be started, else "".
+def damage(stream: Stream, size: int, name: str, *, machine: str = "") -> str:
+    """One clause where a boot application of `size` bytes cannot be started, else "".
 
-    `machine`: what it should be made for, "" when not known. Raises OSError and TargetRefusedError
-    where it cannot be read.
+    `name`: of its file; what does not end like a program is no PE file. `machine`: what it should
+    be made for, "" when not known. Raises OSError where it cannot be read.
     """
-    path = installs.on_disk(mount, relative)
-    size = path.stat().st_size
     if size == 0:
         return "it is empty"
-    with path.open("rb", buffering=0) as stream:
-        if not any(stream.read(_BLANK) or b""):
-            return "it begins with nothing but zeros"
-        if not relative.lower().endswith((".efi", ".exe")):
-            return ""  # bootmgr begins with 16-bit code of its own
-        try:
-            image = pe.headers(stream)
-        except FormatError as exc:
-            return f"it is no program ({exc})"
-        if machine and image.machine != machine:
-            return f"it is made for {image.machine}, this Windows is {machine}"
-        return pe_check.damage(stream, image, size)
+    if not any(pe.read_at(stream, 0, _BLANK)):
+        return "it begins with nothing but zeros"
+    if not name.lower().endswith((".efi", ".exe")):
+        return ""  # bootmgr begins with 16-bit code of its own
+    try:
+        image = pe.headers(stream)
+    except FormatError as exc:
+        return f"it is no program ({exc})"
+    if machine and image.machine != machine:
+        return f"it is made for {image.machine}, this Windows is {machine}"
+    return pe_check.damage(stream, image, size)

@@ -1,54 +1,67 @@
 """What stands between firmware and Windows: boot stores, boot managers, loader entries.
 
 Each volume of the installation's disk that may hold boot files is looked at by itself, as firmware
-would: one that has everything is enough, whatever lies on the others. A Windows may be started from
-another disk, so that a volume without boot files proves something only where it is an EFI system
-partition, or has the folders of one. Elements: windows-boot-facts.md, section 4.
+would, once for each kind of firmware it has files for: one that has everything is enough, whatever
+lies on the others. A Windows may be started from another disk, so that a volume without boot files
+proves something only where it is an EFI system partition, or has the folders of one; and what is
+wrong there is fatal only where no other volume could start this Windows, or the store names it.
+Elements: windows-boot-facts.md, section 4. Not told, because nothing here says: which partition of
+an MBR disk is active (BootFault.NOT_ACTIVE), and what the firmware's own variables name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recoverykit import installs
 from recoverykit.boot import esp
+from recoverykit.boot import store as stores
 from recoverykit.boot.store import Found, Role
-from recoverykit.boot.store import find as find_stores
-from recoverykit.errors import FormatError, RecoveryKitError
-from recoverykit.formats import bcd_device
+from recoverykit.errors import RecoveryKitError
+from recoverykit.evidence import boot_entries as entries
+from recoverykit.evidence import files, reading
+from recoverykit.evidence.boot_entries import Owner
+from recoverykit.evidence.reading import why
+from recoverykit.formats import bcd, hive_tiling
 from recoverykit.formats.bcd import Object, Store
-from recoverykit.formats.bcd_device import Boot, Device, Ramdisk, VirtualDisk
-from recoverykit.formats.bcd_names import BOOTMGR, ObjectType
+from recoverykit.formats.bcd_names import BOOTMGR
+from recoverykit.formats.hive import Hive
 from recoverykit.model import (
     BootFault,
     BootLoader,
     BootProblem,
     BootStore,
     Evidence,
+    FileSystem,
     Gap,
     Source,
     Volume,
     WindowsInstall,
 )
 
-_DEVICE, _PATH, _DESCRIPTION = 0x11000001, 0x12000002, 0x12000004
-_OS_DEVICE, _ROOT, _WINPE = 0x21000001, 0x22000002, 0x26000022
-_SAFE_BOOT = 0x25000080
-_DEFAULT, _ORDER, _ONCE = 0x23000003, 0x24000001, 0x24000002
 _ESP_TYPE = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")
 _STORES = {"uefi": "EFI/Microsoft/Boot/BCD", "bios": "Boot/BCD"}
+_PROGRAMS = {"uefi": ".efi", "bios": ".exe"}
+_OPENED = (FileSystem.FAT, FileSystem.NTFS)
+_MAX_STORE = 16 << 20  # bytes; real ones have less than one MiB
+_ELSEWHERE = "; another volume, which was not opened, may start this Windows."
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One volume that may start this Windows."""
+    """One volume that may start this Windows, for one kind of firmware."""
 
     install: WindowsInstall
     volume: Volume
     mount: Path
     firmware: str  # "uefi" or "bios"
     partitions: frozenset[str]  # identities of every partition that was seen
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.install, self.volume)
 
     def source(self, path: str, offset: int | None = None, key: str = "") -> Source:
         own = self.volume == self.install.volume
@@ -58,6 +71,23 @@ class _Place:
         self, fault: BootFault, text: str, path: str, *, fatal: bool = True, key: str = ""
     ) -> BootProblem:
         return BootProblem(self.source(path, key=key), fault, text, fatal)
+
+    def gap(self, path: str, gap: Gap) -> Gap:
+        """One of a store's own, as this report names its file."""
+        return replace(gap, source=self.source(path, gap.source.offset, gap.source.key))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What came of one place."""
+
+    problems: tuple[BootProblem, ...]
+    others: tuple[Evidence, ...] = ()  # stores and Gaps
+    ours: bool = False  # its store has an entry for this installation
+
+    @property
+    def fatal(self) -> int:
+        return sum(problem.fatal for problem in self.problems)
 
 
 def collect(
@@ -70,93 +100,173 @@ def collect(
     `boot_volumes`: other volumes of the disk with their mount points; `volumes`: all volumes that
     were seen. What cannot be opened is a Gap.
     """
-    known = {install.volume, *(volume for volume, _ in boot_volumes), *volumes}
+    opened = (*boot_volumes, (install.volume, install.mount))
+    known = {*(volume for volume, _ in opened), *volumes}
     partitions = frozenset(volume.identity for volume in known if volume.identity)
-    judged: list[tuple[list[BootProblem], list[Evidence]]] = []
-    for volume, mount in (*boot_volumes, (install.volume, install.mount)):
+    judged = [_Judged((problem,)) for problem in _unreadable(install, volumes)]
+    closed = _closed(install, [volume for volume, _ in opened], volumes)
+    for volume, mount in opened:
         try:
-            firmware = _firmware(install, volume, mount)
-            if firmware:
-                place = _Place(install, volume, mount, firmware, partitions)
-                judged.append(_judge(place))
+            judged += [
+                _judge(_Place(install, volume, mount, firmware, partitions))
+                for firmware in _firmwares(install, volume, mount)
+            ]
         except (RecoveryKitError, OSError) as exc:
-            reason = f"the boot files on {volume.name} cannot be read: {exc}"
+            closed = True
+            reason = f"the boot files on {volume.name} cannot be read: {why(exc)}"
             yield Gap(Source(volume.name), reason)
     if not judged:
         reason = "no boot files were seen: they lie on a volume that was not opened"
         yield Gap(Source(install.volume.name), reason)
         return
-    best = min(judged, key=lambda each: sum(problem.fatal for problem in each[0]))
-    for problems, others in judged:
-        yield from others
-        if problems is best[0]:
-            yield from problems
+    best = min(judged, key=lambda each: (each.fatal, not each.ours))
+    for each in judged:
+        yield from each.others
+    yield from best.problems if best.ours or not closed else map(_uncertain, best.problems)
 
 
-def _firmware(install: WindowsInstall, volume: Volume, mount: Path) -> str:
-    """What would start from this volume; "" when nothing says that it should."""
-    has = {
-        "uefi": volume.type in _ESP_TYPE or not esp.missing(mount, "EFI/Microsoft"),
-        "bios": not esp.missing(mount, "Boot/BCD") or not esp.missing(mount, esp.BIOS_MANAGER),
-    }
-    has["bios"] = has["bios"] or (not has["uefi"] and not esp.missing(mount, "Boot"))
+def _uncertain(problem: BootProblem) -> BootProblem:
+    """What is wrong on a volume that need not be the one this Windows is started from."""
+    if not problem.fatal:
+        return problem
+    return replace(problem, fatal=False, text=problem.text.rstrip(".") + _ELSEWHERE)
+
+
+# --- which volumes ------------------------------------------------------------------------
+
+
+def _is_esp(volume: Volume) -> bool:
+    return volume.type in _ESP_TYPE
+
+
+def _unreadable(install: WindowsInstall, volumes: Sequence[Volume]) -> Iterator[BootProblem]:
+    """EFI system partitions of this disk without a file system that firmware could read."""
+    for volume in volumes:
+        if _is_esp(volume) and _is_beside(install, volume) and volume.filesystem not in _OPENED:
+            text = f"The EFI system partition {volume.name} has no FAT file system (any more)."
+            yield BootProblem(Source(volume.name), BootFault.ESP_UNREADABLE, text, fatal=True)
+
+
+def _is_beside(install: WindowsInstall, volume: Volume) -> bool:
+    return volume.disk is not None and volume.disk == install.volume.disk
+
+
+def _closed(install: WindowsInstall, opened: Sequence[Volume], volumes: Sequence[Volume]) -> bool:
+    """Whether another volume, not looked at, may start this Windows. A stick does not."""
+    own = install.volume.disk
+    if own is None:
+        return True  # a folder: nothing is known of its disk
+    internal = {volume.disk for volume in volumes if volume.disk and not volume.disk.removable}
+    others = {disk.scheme for disk in internal if disk != own}
+    if own.scheme == "mbr" and "mbr" in others and len(opened) == 1:
+        return True  # no system volume beside it: that of a BIOS machine may be on another disk
+    return any(
+        _is_esp(volume)
+        and volume not in opened
+        and volume.filesystem in _OPENED
+        and (volume.disk == own or volume.disk in internal)
+        for volume in volumes
+    )
+
+
+def _firmwares(install: WindowsInstall, volume: Volume, mount: Path) -> list[str]:
+    """What would start from this volume; nothing when nothing says that it should.
+
+    Firmware does not read the volume of Windows, and Windows is not started by BIOS from a GPT
+    disk: what lies there are leftovers.
+    """
     scheme = install.volume.disk.scheme if install.volume.disk else ""
-    for firmware in ("bios", "uefi") if scheme == "mbr" else ("uefi", "bios"):
-        if has[firmware]:
-            return firmware
-    return ""
+    own = volume == install.volume
+    found = []
+    if _is_esp(volume) or (not own and not esp.missing(mount, "EFI/Microsoft")):
+        found.append("uefi")
+    if scheme != "gpt":
+        names = (_STORES["bios"], esp.BIOS_MANAGER, *(["Boot"] if scheme and not found else []))
+        if any(not esp.missing(mount, name) for name in names):
+            found.append("bios")
+    return found
 
 
 # --- one volume ---------------------------------------------------------------------------
 
 
-def _judge(place: _Place) -> tuple[list[BootProblem], list[Evidence]]:
+def _judge(place: _Place) -> _Judged:
     """What is wrong on one volume, and what was read there."""
-    problems = list(_managers(place))
-    read: list[Evidence] = []
+    found = [*_managers(place)]
     wanted = _STORES[place.firmware]
-    found = [
-        one
-        for one in find_stores(place.mount)
-        if one.role is Role.SYSTEM and one.path.lower() == wanted.lower()
-    ]
-    if not found:
+    path = installs.locate(place.mount, wanted)
+    if path is None:
         text = f"There is no boot store on {place.volume.name}."
-        problems.append(place.problem(BootFault.STORE_MISSING, text, wanted))
-    for one in found:
-        if one.store is None:
-            text = (
-                f"The boot store on {place.volume.name} cannot be used: {one.problem.rstrip('.')}."
-            )
-            problems.append(place.problem(BootFault.STORE_DAMAGED, text, one.path))
-        else:
-            read.append(_described(place, one, one.store))
-            read += [Gap(place.source(one.path), gap.reason) for gap in one.store.gaps]
-            problems += _store(place, one, one.store)
-    return problems, read
+        found.append(place.problem(BootFault.STORE_MISSING, text, wanted))
+        return _judged(found)
+    one = stores.open_at(place.mount, path, Role.SYSTEM)
+    store = one.store or _as_it_lies(place, path)
+    if one.store is None:
+        text = f"The boot store on {place.volume.name} cannot be used: {one.problem.rstrip('.')}."
+        fatal = store is None
+        found.append(place.problem(BootFault.STORE_DAMAGED, text, path, fatal=fatal))
+    if store is None:
+        return _judged(found)
+    found.append(_described(place, one, store))
+    found += [place.gap(path, gap) for gap in store.gaps]
+    found += _store(place, path, store)
+    ours = any(place.owner.starts(entry) for entry in entries.loaders(store))
+    return _judged(found, ours=ours)
 
 
-def _managers(place: _Place) -> Iterator[BootProblem]:
+def _judged(found: Sequence[Evidence], *, ours: bool = False) -> _Judged:
+    problems = tuple(item for item in found if isinstance(item, BootProblem))
+    others = tuple(item for item in found if not isinstance(item, BootProblem))
+    return _Judged(problems, others, ours)
+
+
+def _as_it_lies(place: _Place, path: str) -> Store | None:
+    """A store that is dirty while its logs do not help, where it is sound all the same.
+
+    What the boot manager makes of one is documented nowhere: it is told, but not as fatal.
+    """
+    try:
+        content = reading.beginning(place.mount, path, _MAX_STORE)
+        if content is None:
+            return None
+        hive_tiling.check(content.data)
+        store = bcd.parse(Hive(content.data), path)
+    except (RecoveryKitError, OSError):
+        return None
+    return store if store.objects and not store.gaps else None
+
+
+def _managers(place: _Place) -> Iterator[Evidence]:
     machine = place.install.architecture
     if place.firmware == "bios":
         yield from _manager(place, esp.BIOS_MANAGER, "")
         return
-    yield from _manager(place, esp.EFI_MANAGER, machine)
-    spare = esp.fallback(machine)
-    if esp.missing(place.mount, spare):
-        text = f"{spare}, which firmware without a boot entry starts, is missing."
-        yield place.problem(BootFault.MANAGER_MISSING, text, spare, fatal=False)
+    spares = esp.fallbacks(machine)
+    there = [name for name in spares if not esp.missing(place.mount, name)]
+    removable = place.volume.disk is not None and place.volume.disk.removable
+    # Firmware starts the fallback of a removable disk: it has no entry for it.
+    started = removable and any(not _damage(place, name, machine) for name in there)
+    yield from _manager(place, esp.EFI_MANAGER, machine, fatal=not started)
+    if not there:
+        text = f"{spares[0]}, which firmware without a boot entry starts, is missing."
+        yield place.problem(BootFault.MANAGER_MISSING, text, spares[0], fatal=False)
 
 
-def _manager(place: _Place, path: str, machine: str) -> Iterator[BootProblem]:
+def _manager(place: _Place, path: str, machine: str, *, fatal: bool = True) -> Iterator[Evidence]:
     if esp.missing(place.mount, path):
         text = f"The boot manager {path} is missing on {place.volume.name}."
-        yield place.problem(BootFault.MANAGER_MISSING, text, path)
+        yield place.problem(BootFault.MANAGER_MISSING, text, path, fatal=fatal)
         return
-    wrong = esp.damage(place.mount, path, machine=machine)
+    wrong = _damage(place, path, machine)
     if wrong:
         text = f"The boot manager {path} on {place.volume.name} is damaged: {wrong}."
-        yield place.problem(BootFault.MANAGER_DAMAGED, text, path)
+        yield place.problem(BootFault.MANAGER_DAMAGED, text, path, fatal=fatal)
+
+
+def _damage(place: _Place, path: str, machine: str) -> str:
+    found = installs.on_disk(place.mount, path)
+    with found.open("rb", buffering=0) as stream:
+        return esp.damage(stream, found.stat().st_size, path, machine=machine)
 
 
 # --- one store ----------------------------------------------------------------------------
@@ -164,119 +274,110 @@ def _manager(place: _Place, path: str, machine: str) -> Iterator[BootProblem]:
 
 def _described(place: _Place, found: Found, store: Store) -> BootStore:
     manager = store.find(BOOTMGR)
-    default = manager.value(_DEFAULT) if manager else None
+    default = manager.value(entries.DEFAULT) if manager else None
     loaders = tuple(
         BootLoader(
-            place.source(found.path, key=one.id),
+            place.source(found.path, key=bcd.object_key(one.id)),
             one.id,
-            _text(one, _DESCRIPTION),
-            _text(one, _PATH),
-            _text(one, _ROOT),
-            _is_ours(place, one),
-            default=one.id == default,
-            recovery=_is_recovery(one),
+            entries.text(one, entries.DESCRIPTION),
+            entries.text(one, entries.PATH),
+            entries.text(one, entries.ROOT),
+            place.owner.starts(one),
+            default=isinstance(default, str) and one.id == default.lower(),
+            recovery=entries.is_recovery(one),
         )
-        for one in _loaders(store)
+        for one in entries.loaders(store)
     )
     source = place.source(found.path)
     return BootStore(source, place.volume.name, found.role, place.firmware, loaders)
 
 
-def _store(place: _Place, found: Found, store: Store) -> Iterator[BootProblem]:
+def _store(place: _Place, path: str, store: Store) -> Iterator[Evidence]:
     manager = store.find(BOOTMGR)
     if manager is None:
         text = "The boot store has no entry for the boot manager itself."
-        yield place.problem(BootFault.MANAGER_ENTRY_MISSING, text, found.path)
-    loaders = [one for one in _loaders(store) if not _is_recovery(one)]
-    ours = [one for one in loaders if _is_ours(place, one)]
-    unsure = [one for one in loaders if _is_ours(place, one) is None]
-    if not ours and not unsure:
-        yield _no_loader(place, found, loaders)
-    for one in ours or unsure:
-        yield from _loader(place, found, one)
-    if manager is not None and manager.value(_ONCE):
+        yield place.problem(BootFault.MANAGER_ENTRY_MISSING, text, path)
+    loaders = [one for one in entries.loaders(store) if not entries.is_recovery(one)]
+    meant = {one.id: place.owner.starts(one) for one in loaders}
+    ours = [one for one in loaders if meant[one.id]]
+    chosen = ours or [one for one in loaders if meant[one.id] is None]
+    if not chosen:
+        yield _no_loader(place, path, loaders)
+    yield from _entries(place, path, chosen)
+    started = entries.first(chosen, manager.value(entries.DEFAULT) if manager else None)
+    if started and all(entries.is_safe(store, one) for one in started):
+        one = started[0]
+        text = f"The entry {entries.name(one)} always starts Safe Mode."
+        key = bcd.object_key(one.id)
+        yield place.problem(BootFault.SAFE_BOOT, text, path, fatal=False, key=key)
+    if manager is not None and manager.value(entries.ONCE):
         text = "The boot store says to start something else once, at the next boot."
-        yield place.problem(BootFault.ONE_SHOT, text, found.path, fatal=False, key=manager.id)
+        key = bcd.object_key(manager.id)
+        yield place.problem(BootFault.ONE_SHOT, text, path, fatal=False, key=key)
 
 
-def _no_loader(place: _Place, found: Found, loaders: Sequence[Object]) -> BootProblem:
+def _entries(place: _Place, path: str, chosen: Sequence[Object]) -> Iterator[Evidence]:
+    """What is wrong with the entries of this Windows: fatal only where none of them is sound."""
+    found = [list(_loader(place, path, one)) for one in chosen]
+    broken = [any(isinstance(item, BootProblem) for item in each) for each in found]
+    for each in found:
+        for item in each:
+            if isinstance(item, BootProblem) and not all(broken):
+                yield replace(item, fatal=False)
+            else:
+                yield item
+
+
+def _no_loader(place: _Place, path: str, loaders: Sequence[Object]) -> BootProblem:
     """Entries for other Windows are normal; one whose partition is gone was this one's."""
-    name = place.install.folder
     for one in loaders:
-        device = one.value(_OS_DEVICE)
-        where = bcd_device.identity(device.where) if isinstance(device, Device) else ""
-        if where and where not in place.partitions and _root(one) == name.lower():
+        where = entries.partition(one.value(entries.OS_DEVICE))
+        is_gone = bool(where) and where not in place.partitions
+        if is_gone and entries.same_folder(one, place.install):
             text = (
-                f"The entry {_text(one, _DESCRIPTION) or one.id} names a partition that is not "
-                f"there ({where}), and no entry names this one."
+                f"The entry {entries.name(one)} names a partition that is not there ({where}), "
+                "and no entry names this one."
             )
-            return place.problem(BootFault.WRONG_DEVICE, text, found.path, key=one.id)
+            key = bcd.object_key(one.id)
+            return place.problem(BootFault.WRONG_DEVICE, text, path, key=key)
     text = f"The boot store on {place.volume.name} has no entry that starts this Windows."
-    return place.problem(BootFault.NO_LOADER, text, found.path)
+    return place.problem(BootFault.NO_LOADER, text, path)
 
 
-def _loader(place: _Place, found: Found, entry: Object) -> Iterator[BootProblem]:
-    path = _text(entry, _PATH)
-    suffix = ".efi" if place.firmware == "uefi" else ".exe"
-    name = _text(entry, _DESCRIPTION) or entry.id
-    if path and not path.lower().endswith(suffix):
-        text = f"The entry {name} starts {path}, which {place.firmware.upper()} firmware cannot."
-        yield place.problem(BootFault.WRONG_FIRMWARE, text, found.path, key=entry.id)
-    elif path and _is_ours(place, entry):
-        yield from _loader_file(place, path)
-    if entry.find(_SAFE_BOOT) is not None:
-        text = f"The entry {name} always starts Safe Mode."
-        yield place.problem(BootFault.SAFE_BOOT, text, found.path, fatal=False, key=entry.id)
+def _loader(place: _Place, path: str, entry: Object) -> Iterator[Evidence]:
+    program = entries.text(entry, entries.PATH)
+    name, key = entries.name(entry), bcd.object_key(entry.id)
+    device = entry.value(entries.DEVICE)
+    where = entries.partition(device)
+    others = [suffix for own, suffix in _PROGRAMS.items() if own != place.firmware]
+    if program.lower().endswith(tuple(others)):
+        firmware = place.firmware.upper()
+        text = f"The entry {name} starts {program}, which {firmware} firmware cannot."
+        yield place.problem(BootFault.WRONG_FIRMWARE, text, path, key=key)
+    elif where and where not in place.partitions and place.install.volume.identity:
+        text = f"The entry {name} starts from a partition that is not there ({where})."
+        yield place.problem(BootFault.WRONG_DEVICE, text, path, key=key)
+    elif program and place.owner.starts(entry) and place.owner.is_volume(device):
+        yield from _loader_file(place, program)
 
 
-def _loader_file(place: _Place, path: str) -> Iterator[BootProblem]:
+def _loader_file(place: _Place, program: str) -> Iterator[Evidence]:
     """The loader lies on the Windows volume, whatever volume the store is on."""
-    relative = path.replace("\\", "/").lstrip("/")
-    mount = place.install.mount
+    install = place.install
+    relative = program.replace("\\", "/").strip("/")
     try:
-        wrong = esp.damage(mount, relative, machine=place.install.architecture)
-    except FileNotFoundError:
-        wrong = "it is missing"
+        # Unlike `locate`, this finds a file that Windows has compressed.
+        found = installs.driver_path(install, "", f"\\{relative}")[1]
+        found = found or installs.locate(install.mount, relative)
+        if found is None:
+            wrong = "it is missing"
+        else:
+            with files.opened(install, found) as file:
+                wrong = esp.damage(file.stream, file.size, found, machine=install.architecture)
+    except (RecoveryKitError, OSError) as exc:
+        yield Gap(Source(relative), f"the loader {program} cannot be read: {why(exc)}")
+        return
     if wrong:
-        text = f"The loader {path} cannot be started: {wrong}."
-        yield BootProblem(Source(relative), BootFault.LOADER_FILE_MISSING, text, fatal=True)
-
-
-def _loaders(store: Store) -> list[Object]:
-    return [one for one in store.objects if one.type == ObjectType.OS_LOADER]
-
-
-def _is_recovery(entry: Object) -> bool:
-    """WinRE, Setup, a RAM disk: started on demand, and not this Windows."""
-    device = entry.value(_OS_DEVICE) or entry.value(_DEVICE)
-    inside = bcd_device.parts(device.where) if isinstance(device, Device) else ()
-    return any(isinstance(part, Ramdisk) for part in inside) or bool(entry.value(_WINPE))
-
-
-def _is_ours(place: _Place, entry: Object) -> bool | None:
-    """Whether an entry starts this installation; None where that cannot be told."""
-    if _root(entry) != place.install.folder.lower():
-        return False
-    device = entry.value(_OS_DEVICE)
-    if not isinstance(device, Device):
-        return None
-    if isinstance(device.where, Boot):
-        return place.volume == place.install.volume
-    if isinstance(device.where, VirtualDisk):
-        return False
-    where = bcd_device.identity(device.where)
-    if not where or not place.install.volume.identity:
-        return None
-    return where == place.install.volume.identity
-
-
-def _root(entry: Object) -> str:
-    return _text(entry, _ROOT).strip("\\").lower()
-
-
-def _text(entry: Object, element: int) -> str:
-    try:
-        value = entry.value(element)
-    except FormatError:
-        return ""
-    return value if isinstance(value, str) else ""
+        text = f"The loader {program} cannot be started: {wrong}."
+        source = Source(found or relative)
+        yield BootProblem(source, BootFault.LOADER_FILE_MISSING, text, fatal=True)

@@ -1,8 +1,9 @@
 """In which state the hives are that every boot loads.
 
 SYSTEM and SOFTWARE are read whole, with their logs, and the chain of their cells is walked; of SAM
-and SECURITY only the header is looked at: what is in them is nobody's business here, but a boot
-that cannot load them ends, too (stop code 0xC0000218).
+and SECURITY only the header is looked at, and the rest only where that says that their logs are
+needed: what is in them is nobody's business here, but a boot that cannot load them ends, too (stop
+code 0xC0000218).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recoverykit import installs
-from recoverykit.errors import FormatError, RecoveryKitError, TargetRefusedError
+from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.evidence.reading import why
 from recoverykit.formats import hive_tiling
 from recoverykit.formats.regf import SECTOR, BaseBlock
 from recoverykit.formats.regf_log import Recovery
@@ -48,9 +50,10 @@ def _state(source: Source, name: str, loaded: Loaded) -> Evidence:
     if isinstance(loaded, FileNotFoundError):
         return HiveState(source, name, HiveHealth.MISSING, "its file is not there")
     if isinstance(loaded, FormatError):
-        return HiveState(source, name, HiveHealth.DAMAGED, str(loaded))
+        where = Source(source.path, loaded.offset)
+        return HiveState(where, name, HiveHealth.DAMAGED, str(loaded))
     if isinstance(loaded, OSError | RecoveryKitError):
-        return Gap(source, f"the {name} hive cannot be read: {loaded}")
+        return Gap(source, f"the {name} hive cannot be read: {why(loaded)}")
     try:
         hive_tiling.check(loaded.data)
     except FormatError as exc:
@@ -61,17 +64,15 @@ def _state(source: Source, name: str, loaded: Loaded) -> Evidence:
 
 
 def _by_header(install: WindowsInstall, path: str, name: str) -> Evidence | None:
+    """None for a hive that needs no logs, and for one that its logs make whole."""
     source = Source(path)
     try:
         with installs.on_disk(install.mount, path).open("rb", buffering=0) as stream:
-            head = stream.read(SECTOR) or b""
-        base = BaseBlock.parse(head)
-    except FileNotFoundError:
-        return HiveState(source, name, HiveHealth.MISSING, "its file is not there")
-    except FormatError as exc:
-        return HiveState(source, name, HiveHealth.DAMAGED, str(exc))
-    except (OSError, TargetRefusedError) as exc:
-        return Gap(source, f"the {name} hive cannot be read: {exc}")
-    if base.checksum_ok:
+            base = BaseBlock.parse(stream.read(SECTOR) or b"")
+    except (OSError, RecoveryKitError) as exc:
+        return _state(source, name, exc)
+    if base.clean:
         return None
-    return HiveState(source, name, HiveHealth.DAMAGED, "the checksum of its header is wrong")
+    state = _state(source, name, load(install, path))
+    is_whole = isinstance(state, HiveState) and state.health is HiveHealth.RECOVERED
+    return None if is_whole else state
