@@ -13,6 +13,7 @@ from tests.scenarios.families import (
     field_clocks,
     field_healthy,
     field_innocents,
+    field_kinds,
     filters,
     hardware,
     healthy,
@@ -30,7 +31,7 @@ SCENARIOS: tuple[Scenario, ...] = tuple(
         *(driver_boot, driver_late, evidence_poor, decoys, content),
         *(storage, filters, hives, boot_files, servicing),
         *(disks, hardware, locked, healthy, unknown),
-        *(field_innocents, field_clocks, field_healthy),
+        *(field_innocents, field_clocks, field_healthy, field_kinds),
     )
     for scenario in family.SCENARIOS
 )
