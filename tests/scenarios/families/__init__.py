@@ -14,6 +14,7 @@ from tests.scenarios.families import (
     field_healthy,
     field_innocents,
     field_kinds,
+    field_no_news,
     filters,
     hardware,
     healthy,
@@ -31,7 +32,7 @@ SCENARIOS: tuple[Scenario, ...] = tuple(
         *(driver_boot, driver_late, evidence_poor, decoys, content),
         *(storage, filters, hives, boot_files, servicing),
         *(disks, hardware, locked, healthy, unknown),
-        *(field_innocents, field_clocks, field_healthy, field_kinds),
+        *(field_innocents, field_clocks, field_healthy, field_kinds, field_no_news),
     )
     for scenario in family.SCENARIOS
 )
