@@ -72,6 +72,36 @@ def _rule(rule: Rule) -> str:
     return head + fill(rule.text, 100, break_on_hyphens=False) + "\n\n"
 
 
+_CONDITIONS = (
+    "Boots fail since the last good one.",
+    (
+        f"It has a weight of at least {verdict.CULPRIT_WEIGHT} from at least "
+        f"{verdict.CULPRIT_ARGUMENTS} arguments."
+    ),
+    (
+        f"It leads the next suspect by at least {verdict.CULPRIT_LEAD}, roles left aside: two that "
+        "are about equally suspect are both only suspects. Where "
+        f"{verdict.CERTAIN_STOPS} crashes or more, and most of them, name it directly, only those "
+        "that crashes name as well are its rivals."
+    ),
+    "Where crashes name a driver directly, nobody they do not name is the culprit.",
+    "Where a crash names somebody else, at least twice as many name it.",
+    (
+        f"Where crashes came with {verdict.SCATTERED_CODES} different codes or more within two "
+        "weeks, most of them name it."
+    ),
+    (
+        "No stop code since the last good boot points to a disk, the registry, the hardware or "
+        "user mode; an exception whose status says that a page could not be read is the disk's."
+    ),
+    (
+        f"No explanation without a driver weighs {verdict.RIVAL_KIND} or more, unless a crash "
+        "names it."
+    ),
+    "None of its data files changed in that time: then the newest of them is suspected before it.",
+)
+
+
 def _verdict() -> str:
     order = ", ".join(f"*{kind}*" for kind in verdict.IN_BOOT_ORDER)
     paragraphs = (
@@ -85,17 +115,12 @@ def _verdict() -> str:
             f"several, the first in the order of a boot counts: {order}."
         ),
         (
-            "2. Otherwise a driver, or a data file of one, is the *culprit* when it has a weight "
-            f"of at least {verdict.CULPRIT_WEIGHT} from at least {verdict.CULPRIT_ARGUMENTS} "
-            "arguments, when boots fail since the last good one, when it leads the next suspect "
-            f"by at least {verdict.CULPRIT_LEAD}, and when no stop code since then points to a "
-            "disk, the registry, the hardware or user mode. Where crashes came with "
-            f"{verdict.SCATTERED_CODES} different codes or more, most of them must name "
-            "it; where a crash names somebody else, at least twice as many must. Two drivers "
-            "that are about equally "
-            "suspect are both only suspects: nothing is done then. From a weight of "
-            f"{verdict.SUSPECT_WEIGHT} a driver is a *suspect*: shown, never acted on unattended."
+            "2. Otherwise a driver, or a data file of one, is the *culprit* when all of this "
+            "holds. "
+            f"From a weight of {verdict.SUSPECT_WEIGHT} it is a *suspect*: shown, never acted on "
+            "unattended."
         ),
+        *(f"   - {condition}" for condition in _CONDITIONS),
         (
             "3. Otherwise, where boots fail, the other kind with the most weight is the answer, "
             f"from {verdict.KIND_WEIGHT} on and with a lead of {verdict.KIND_LEAD}."
@@ -113,12 +138,16 @@ def _verdict() -> str:
         ),
     )
     body = "\n\n".join(
-        fill(
-            part, 100, break_on_hyphens=False, subsequent_indent="   " if part[0].isdigit() else ""
-        )
+        fill(part, 100, break_on_hyphens=False, subsequent_indent=_indent(part))
         for part in paragraphs
     )
     return f"## The verdict\n\n{body}\n"
+
+
+def _indent(part: str) -> str:
+    if part.startswith("   - "):
+        return "     "
+    return "   " if part[0].isdigit() else ""
 
 
 if __name__ == "__main__":

@@ -370,7 +370,7 @@ def _starts_early(rule: Rule, facts: Facts) -> Iterator[Finding]:
     log = facts.times.boot_log
     if stop is None and not (log and log.ends_early):
         return
-    if stop and knowledge.stop_code(stop.code).area is not knowledge.Area.DRIVER:
+    if stop and knowledge.area(stop.code, stop.parameters) is not knowledge.Area.DRIVER:
         return
     early = Counter(item.service.start for item in facts.candidates.values())
     for driver, candidate in facts.candidates.items():

@@ -7,6 +7,7 @@ complete boot loads late, storage setup classes, stop codes. Nothing here is spe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -95,6 +96,26 @@ def stop_code(code: int) -> StopCode:
         bare = _stop_codes().get(code & ~_SMALL_DUMP)
         known = bare and StopCode(code, f"{bare.name}_M", bare.area)
     return known or StopCode(code, "", Area.DRIVER)
+
+
+# NTSTATUS values of reads that failed, as stop codes carry them in their first two parameters:
+# STATUS_IN_PAGE_ERROR, device data error, device not connected, CRC error, I/O device error, no
+# such device, io timeout (windows-boot-facts.md, section 9: 0x7A; ntstatus.h).
+_READ_ERRORS = frozenset(
+    {0xC0000006, 0xC000009C, 0xC000009D, 0xC000003F, 0xC0000185, 0xC000000E, 0xC00000B5}
+)
+_WITH_STATUS = frozenset({0x1E, 0x3B, 0x7E, 0x8E, 0x7A, 0x77, 0xF4, 0xEF, 0xC000021A, 0x24, 0xED})
+
+
+def area(code: int, parameters: Sequence[int]) -> Area:
+    """Where a bug check says to look first, its parameters considered.
+
+    An exception because a page could not be read from the disk is the disk's, whatever code ran.
+    """
+    statuses = {value & 0xFFFF_FFFF for value in parameters[:2]}
+    if code & ~_SMALL_DUMP in _WITH_STATUS and statuses & _READ_ERRORS:
+        return Area.DISK
+    return stop_code(code).area
 
 
 def stop_codes() -> tuple[StopCode, ...]:

@@ -28,6 +28,7 @@ from recoverykit.model import (
 )
 
 _SEVERAL = 3  # different stop codes within two weeks and nothing in common
+_DOZENS = 10
 _MANY = 5  # complaints of a disk
 _TROUBLE = ("CBS.log", "poqexec.log", "RebootInProgress")
 _GONE_ALREADY = (0xC0000034, 0xC000003A)  # to be deleted, and not there: harmless
@@ -170,7 +171,8 @@ def _disk_trouble(rule: Rule, facts: Facts) -> Iterator[Finding]:
             f"session began; the newest is {newest.provider} {newest.event} of {utc(newest.when)}: "
             f"{newest.text}."
         )
-        weight = rule.weight if len(found) >= _SEVERAL else rule.weight - 10
+        few = 10 if len(found) >= _SEVERAL else 20
+        weight = rule.weight - (0 if len(found) >= _DOZENS else few)
         yield rule.found("disk", reason, *_sources(found), weight=weight)
 
 
@@ -229,7 +231,7 @@ def _many_stops(rule: Rule, facts: Facts) -> Iterator[Finding]:
     """RAM and processors fail anywhere: each crash is another one, in another module."""
     stops = facts.recent_stops
     codes = Counter(stop.code & ~0x1000_0000 for stop in stops)
-    areas = {knowledge.stop_code(stop.code).area for stop in stops}
+    areas = {knowledge.area(stop.code, stop.parameters) for stop in stops}
     allowed = {knowledge.Area.DRIVER, knowledge.Area.HARDWARE}
     if len(codes) < _SEVERAL or not areas <= allowed:
         return
@@ -371,10 +373,10 @@ RULES: tuple[Rule, ...] = (
         "disk-events",
         Kind.DISK,
         Argument.LOG,
-        50,
+        60,
         "Severe events of the disk or the file system since the last good boot began: bad blocks, "
-        "lost devices, corruption. Fewer than three count ten less; resets and retries do not "
-        "count.",
+        "lost devices, corruption. Fewer than ten count ten less, fewer than three twenty; resets "
+        "and retries do not count.",
         _disk_trouble,
     ),
     _rule(

@@ -87,6 +87,7 @@ def _unknown(facts: Facts, suspects: Sequence[Suspect]) -> str:
 def _elsewhere(facts: Facts) -> str:
     for stop in reversed(facts.times.stops):
         known = knowledge.stop_code(stop.code)
-        if known.area is not knowledge.Area.DRIVER:
-            return f"stop code {stop.code:#x} {known.name} points to the {known.area}"
+        area = knowledge.area(stop.code, stop.parameters)
+        if area is not knowledge.Area.DRIVER:
+            return f"stop code {stop.code:#x} {known.name} points to the {area}"
     return ""

@@ -224,7 +224,9 @@ def _filter_finding(rule: Rule, facts: Facts, use: FilterUse, why: str) -> Findi
 
 def stops_in(rule: Rule, facts: Facts, area: knowledge.Area, subject: str) -> Iterator[Finding]:
     """Stops since the last good session whose code points to an area: one finding for all."""
-    found = [stop for stop in facts.times.stops if knowledge.stop_code(stop.code).area is area]
+    found = [
+        stop for stop in facts.times.stops if knowledge.area(stop.code, stop.parameters) is area
+    ]
     # One that an earlier crash explains, and the newest does not, is no longer the question.
     is_newest = bool(found) and found[-1] is facts.times.stops[-1]
     if not is_newest and 2 * len(found) < max(1, len(facts.times.stops)):

@@ -168,7 +168,7 @@ def _resumed(items: Iterable[Evidence]) -> Iterator[BootEvent]:
 
 def _is_crash(stop: Stop) -> bool:
     """Not so where somebody asked for it, or where Windows went on running."""
-    asked_for = knowledge.stop_code(stop.code).area is knowledge.Area.USER
+    asked_for = knowledge.area(stop.code, stop.parameters) is knowledge.Area.USER
     return not asked_for and not knowledge.is_live_dump(stop.code)
 
 

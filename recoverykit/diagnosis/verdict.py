@@ -39,6 +39,7 @@ SCATTERED_CODES = 3  # different stop codes within two weeks: then most must nam
 STATE_WEIGHT = 90  # of one finding: a state that no Windows starts with
 KIND_WEIGHT = 60  # of all arguments for a kind that is no driver's
 KIND_LEAD = 10
+RIVAL_KIND = 50  # of an explanation without a driver: then a crash must name the culprit
 
 IN_BOOT_ORDER = (Kind.LOCKED, Kind.BCD, Kind.HIVE, Kind.STORAGE, Kind.FILTER)
 _FILES = (Kind.DRIVER, Kind.CONTENT)
@@ -49,8 +50,9 @@ def judge(install: WindowsInstall, evidence: Sequence[Evidence]) -> Diagnosis:
     """What keeps this Windows from starting, as far as the evidence carries."""
     facts = Facts(install, evidence)
     found = rules.findings(facts)
-    suspects = _suspects([item for item in found if item.kind in _FILES], facts)
     others = tuple(item for item in found if item.kind not in _FILES)
+    rival = _strongest(others)
+    suspects = _suspects([item for item in found if item.kind in _FILES], facts, rival)
     kind, because = _kind(facts, suspects, others)
     if kind not in _FILES:
         suspects = tuple(_cleared(suspect) for suspect in suspects)
@@ -103,6 +105,15 @@ def _without_services(facts: Facts) -> tuple[Kind, tuple[Finding, ...]]:
     return (Kind.HIVE if broken else Kind.UNKNOWN), ()
 
 
+def _strongest(others: Sequence[Finding]) -> int:
+    """The weight of the heaviest kind that is no driver's."""
+    kinds = {item.kind for item in others}
+    return max(
+        (sum(_weights(item for item in others if item.kind is kind).values()) for kind in kinds),
+        default=0,
+    )
+
+
 def _heaviest(others: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings for the kind that has the most weight, if it has enough and no rival."""
     kinds: defaultdict[Kind, list[Finding]] = defaultdict(list)
@@ -126,8 +137,11 @@ def _ordered(others: Iterable[Finding], kind: Kind) -> tuple[Finding, ...]:
 # --- suspects -----------------------------------------------------------------------------
 
 
-def _suspects(found: Iterable[Finding], facts: Facts) -> tuple[Suspect, ...]:
-    """Heaviest first; at most one culprit."""
+def _suspects(found: Iterable[Finding], facts: Facts, other_kind: int = 0) -> tuple[Suspect, ...]:
+    """Heaviest first; at most one culprit.
+
+    `other_kind`: the weight of the strongest explanation without a driver.
+    """
     subjects: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in found:
         subjects[finding.driver].append(finding)
@@ -135,7 +149,8 @@ def _suspects(found: Iterable[Finding], facts: Facts) -> tuple[Suspect, ...]:
         (_suspect(name, against, facts) for name, against in subjects.items()),
         key=lambda suspect: (_tier(suspect, facts), -suspect.weight, suspect.driver),
     )
-    if ranked and _is_culprit(ranked, facts):
+    explained = other_kind >= RIVAL_KIND and not (ranked and _is_named(ranked[0], facts))
+    if ranked and not explained and _is_culprit(ranked, facts):
         ranked[0] = replace(ranked[0], verdict=Verdict.CULPRIT)
     return tuple(ranked)
 
@@ -206,12 +221,21 @@ def _rival(ranked: Sequence[Suspect], facts: Facts) -> int:
     named = facts.named_directly.get(first.driver, 0)
     if named >= CERTAIN_STOPS and named >= CERTAIN_SHARE * len(facts.times.stops):
         others = [suspect for suspect in others if _is_named(suspect, facts)]
-    return max((suspect.weight for suspect in others), default=0)
+    return max((_without_role(suspect) for suspect in others), default=0)
+
+
+def _without_role(suspect: Suspect) -> int:
+    """What two drivers are told apart by: that one of them starts earlier is no evidence."""
+    return sum(
+        weight
+        for argument, weight in _weights(suspect.findings).items()
+        if argument is not Argument.ROLE or suspect.kind is Kind.CONTENT
+    )
 
 
 def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
     first = ranked[0]
-    lead = first.weight - _rival(ranked, facts)
+    lead = _without_role(first) - _rival(ranked, facts)
     return (
         first.driver not in content_rules.suspected(facts)  # its data may be to blame instead
         and facts.is_failing
@@ -245,7 +269,7 @@ def _is_contradicted(first: Suspect, facts: Facts) -> bool:
 
 def _points_to_drivers(times: Timeline) -> bool:
     """No stop code since the last good boot says to look elsewhere first."""
-    areas = {knowledge.stop_code(stop.code).area for stop in times.stops}
+    areas = {knowledge.area(stop.code, stop.parameters) for stop in times.stops}
     return areas <= {knowledge.Area.DRIVER}
 
 

@@ -401,7 +401,7 @@ def test_a_lead_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         return tuple(
             finding(rule, points, name)
             for name, more in (("acmeflt.sys", weight), ("oldguard.sys", 0))
-            for rule, points in (("changed-since-good-boot", 60), ("starts-early", 20 + more))
+            for rule, points in (("changed-since-good-boot", 60 + more), ("starts-early", 20))
         )
 
     for extra, expected in (
@@ -410,6 +410,14 @@ def test_a_lead_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(rules, "findings", lambda _, extra=extra: made(extra))
         assert culprits(judged(ACME, crashes())) == expected
+
+
+def test_that_one_starts_earlier_is_no_lead() -> None:
+    """Both came in the same session; nothing but their start types tells them apart."""
+    late = driver("bcmeflt", changed=FRESH, start=StartType.DEMAND)
+    diagnosis = judged(ACME, late, crashes())
+    assert culprits(diagnosis) == []
+    assert [suspect.driver for suspect in diagnosis.suspects][:2] == ["acmeflt.sys", "bcmeflt.sys"]
 
 
 def test_the_order_of_evidence_does_not_matter() -> None:
