@@ -11,6 +11,7 @@ from tests.scenarios.families import (
     driver_late,
     evidence_poor,
     field_clocks,
+    field_doubt,
     field_healthy,
     field_innocents,
     field_kinds,
@@ -32,7 +33,7 @@ SCENARIOS: tuple[Scenario, ...] = tuple(
         *(driver_boot, driver_late, evidence_poor, decoys, content),
         *(storage, filters, hives, boot_files, servicing),
         *(disks, hardware, locked, healthy, unknown),
-        *(field_innocents, field_clocks, field_healthy, field_kinds, field_no_news),
+        *(field_innocents, field_clocks, field_healthy, field_kinds, field_no_news, field_doubt),
     )
     for scenario in family.SCENARIOS
 )

@@ -228,6 +228,7 @@ def no_event_log(rng: Random, folder: Path) -> Built:
 SCENARIOS = tuple(
     Scenario(f"field-{name}", FAMILY, kind, build)
     for name, kind, build in (
+        ("no-event-log", Kind.DRIVER, no_event_log),
         ("disk-under-filter", Kind.DISK, disk_and_filter_on_stack),
         ("windows-own-filter", Kind.FILTER, windows_own_filter),
         ("controller-cut-off", Kind.STORAGE, controller_cut_off),
@@ -237,6 +238,5 @@ SCENARIOS = tuple(
         ("memory-bad", Kind.HARDWARE, memory_bad_two_codes),
         ("hive-torn-after-install", Kind.HIVE, hive_torn_after_install),
         ("update-and-driver", Kind.SERVICING, update_and_driver),
-        ("no-event-log", Kind.DRIVER, no_event_log),
     )
 )

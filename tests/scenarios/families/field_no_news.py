@@ -209,6 +209,7 @@ def dump_of_old_windows(rng: Random, folder: Path) -> Built:
 SCENARIOS = tuple(
     Scenario(f"field-{name}", FAMILY, kind, build)
     for name, kind, build in (
+        ("dump-of-old-windows", Kind.UNKNOWN, dump_of_old_windows),
         ("other-disk-and-driver", Kind.DRIVER, other_disk_and_driver),
         ("scanner-between", Kind.UNKNOWN, scanner_between),
         ("reinstalled-daily", Kind.UNKNOWN, reinstalled_daily),
@@ -216,6 +217,5 @@ SCENARIOS = tuple(
         ("one-of-four", Kind.UNKNOWN, one_of_four),
         ("other-disk", Kind.UNKNOWN, other_disk),
         ("resumed-for-days", Kind.DRIVER, resumed_for_days),
-        ("dump-of-old-windows", Kind.UNKNOWN, dump_of_old_windows),
     )
 )
