@@ -52,7 +52,7 @@ def scanner_between(rng: Random, folder: Path) -> Built:
 def reinstalled_daily(rng: Random, folder: Path) -> Built:
     """A tool writes its driver anew and registers it at each start, for weeks: no news."""
     vendor = rng.choice([v for v in vendors.of("tool", "virtual") if v.start == 1])
-    life = _begin(rng, folder, avoid=[vendor.name], without=[vendor.role], until=12, days=14)
+    life = _begin(rng, folder, avoid=[vendor.name], without=[vendor.role], until=12, days=26)
     m = life.m
     for ago in range(11, 0, -1):
         on = m.now - timedelta(days=ago, hours=rng.uniform(2, 4))
