@@ -223,6 +223,7 @@ def weeks_of_crashes(rng: Random, folder: Path) -> Built:
     on, off = acts.session_of(life, 9, 2)
     where, pattern = content.FOLDERS[vendor.file]
     content.series(m, where, pattern, on + timedelta(minutes=30), 5)
+    m.put(f"{where}/{pattern.format(91)}", rng.randbytes(6000), on + timedelta(minutes=31))
     life.session(on, off)
     when = off + timedelta(minutes=5)
     for _ in range(2):
