@@ -162,26 +162,29 @@ def _version_of(software: Hive) -> tuple[str, str]:
     return product, build if number is None else f"{build}.{number}"
 
 
-def read_hive(where: WindowsInstall | Path, relative: str) -> tuple[Hive, Recovery]:
+def read_hive(
+    where: WindowsInstall | Path, relative: str, *, limit: int = _MAX_HIVE
+) -> tuple[Hive, Recovery]:
     """Load a hive with the logs beside it and make it whole in memory.
 
-    Raises FormatError when it is damaged, or dirty without logs that help; OSError when it cannot
-    be read; TargetRefusedError when its path leads through a link.
+    `limit`: bytes that it, and each of its logs, may have. Raises FormatError when it is damaged
+    or longer, or dirty without logs that help; OSError when it cannot be read; TargetRefusedError
+    as `on_disk`.
     """
     mount = where.mount if isinstance(where, WindowsInstall) else where
-    primary = _load(on_disk(mount, relative))
+    primary = _load(on_disk(mount, relative), limit)
     logs = []
     for suffix in LOGS:
         found = locate(mount, relative + suffix)
         if found is not None:
-            logs.append((found.rsplit("/", 1)[-1], _load(mount / found)))
+            logs.append((found.rsplit("/", 1)[-1], _load(on_disk(mount, found), limit)))
     return hive.read(primary, logs)
 
 
-def _load(path: Path) -> bytes:
+def _load(path: Path, limit: int = _MAX_HIVE) -> bytes:
     size = path.stat().st_size
-    if size > _MAX_HIVE:
-        raise FormatError("registry hive", 0, f"{size} bytes are more than a hive can have")
+    if size > limit:
+        raise FormatError("registry hive", 0, f"{size} bytes are more than it can have")
     return path.read_bytes()
 
 
@@ -203,10 +206,17 @@ def locate(mount: Path, relative: str) -> str | None:
 
 
 def on_disk(mount: Path, relative: str) -> Path:
-    """The checked path of a file that exists. Raises as `locate`, and FileNotFoundError."""
+    """The checked path of a file or folder that exists.
+
+    Raises as `locate`, FileNotFoundError, and TargetRefusedError for pipes, sockets and devices:
+    ntfs-3g shows those of other systems, and opening a pipe waits for a writer that never comes.
+    """
     found = locate(mount, relative)
     if found is None:
         raise FileNotFoundError(errno.ENOENT, "it is missing", relative)
+    mode = (mount / found).lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise TargetRefusedError(f"{found} is no regular file; it was not opened.")
     return mount / found
 
 

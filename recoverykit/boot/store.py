@@ -24,6 +24,7 @@ from recoverykit.formats.regf_log import Recovery
 from recoverykit.model import Volume
 
 _TEMPLATE = "System32/config/BCD-Template"
+MAX_STORE = 16 << 20  # bytes; real ones, and their logs, have less than one MiB
 
 
 class Role(StrEnum):
@@ -78,7 +79,7 @@ def read(mount: Path, relative: str) -> tuple[Store, Hive, Recovery]:
     Raises FormatError when it is damaged, dirty without logs that help, or no store; OSError when
     it cannot be read; TargetRefusedError when its path leads through a link.
     """
-    hive, recovery = installs.read_hive(mount, relative)
+    hive, recovery = installs.read_hive(mount, relative, limit=MAX_STORE)
     return bcd.parse(hive, relative), hive, recovery
 
 

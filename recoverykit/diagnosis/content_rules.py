@@ -33,11 +33,21 @@ def suspected(facts: Facts) -> dict[str, list[ContentFile]]:
         files = [
             file
             for file in facts.all(ContentFile)
-            if file.driver == driver and driver_rules.in_window(file.modified, facts)
+            if file.driver == driver
+            and driver_rules.in_window(file.modified, facts)
+            and not _crashed_before(file, facts)
         ]
         if files:
             found[driver] = sorted(files, key=lambda file: file.modified, reverse=True)
     return found
+
+
+def _crashed_before(file: ContentFile, facts: Facts) -> bool:
+    """Whether the driver crashed as well before this file was there."""
+    return any(
+        one.driver == file.driver and one.how in blame.DIRECT and one.stop.when < file.modified
+        for one in facts.recent_blames
+    )
 
 
 def _changed(rule: Rule, facts: Facts) -> Iterator[Finding]:

@@ -159,8 +159,21 @@ class Facts:
 
     def _blames(self, stops: Iterable[Stop]) -> tuple[Blame, ...]:
         return tuple(
-            found for stop in stops for found in blame.of(stop, self.candidates.__contains__)
+            found
+            for stop in stops
+            for found in blame.of(stop, self._third_party.__contains__)
+            if found.driver in self.candidates
         )
+
+    @cached_property
+    def _third_party(self) -> frozenset[str]:
+        """Whom a crash may name. One disabled since cannot crash again, but it did: no other."""
+        disabled = {
+            service.driver
+            for service in self.all(Service)
+            if service.path and not knowledge.is_inbox(service.driver, self.file_of(service))
+        }
+        return frozenset(self.candidates) | disabled
 
     @cached_property
     def bias(self) -> int | None:

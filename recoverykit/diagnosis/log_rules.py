@@ -6,6 +6,7 @@ controller are found on machines that start every day.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ _DOZENS = 10
 _MANY = 5  # complaints of a disk
 _TROUBLE = ("CBS.log", "poqexec.log", "RebootInProgress")
 _GONE_ALREADY = (0xC0000034, 0xC000003A)  # to be deleted, and not there: harmless
+_DISK_DEVICE = re.compile(r"\\Device\\Harddisk(\d+)\\DR(\d+)", re.IGNORECASE)
 _MARGIN = timedelta(hours=1)
 
 
@@ -161,9 +163,21 @@ def _renames(rule: Rule, facts: Facts) -> Iterator[Finding]:
 # --- disk ---------------------------------------------------------------------------------
 
 
+def _fixed_disks(facts: Facts) -> Iterator[DiskTrouble]:
+    """Complaints, but not of a disk that was plugged in later.
+
+    Disks found at boot are DR0 of Harddisk0, DR1 of Harddisk1; one that comes later gets the next
+    free number of a device object beside its own number, such as Harddisk1 with DR7.
+    """
+    for item in facts.all(DiskTrouble):
+        match = _DISK_DEVICE.search(item.text)
+        if match is None or match.group(1) == match.group(2):
+            yield item
+
+
 def _disk_trouble(rule: Rule, facts: Facts) -> Iterator[Finding]:
     since = _since(facts)
-    found = [item for item in facts.all(DiskTrouble) if item.severe and since and item.when > since]
+    found = [item for item in _fixed_disks(facts) if item.severe and since and item.when > since]
     if found:
         newest = max(found, key=lambda item: item.when)
         reason = (
@@ -178,7 +192,7 @@ def _disk_trouble(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _disk_resets(rule: Rule, facts: Facts) -> Iterator[Finding]:
     since = _since(facts)
-    found = [item for item in facts.all(DiskTrouble) if since and item.when > since]
+    found = [item for item in _fixed_disks(facts) if since and item.when > since]
     if len(found) >= _MANY and facts.is_failing:
         reason = (
             f"{times(len(found), 'complaint')} of the disk or its controller since the last good "
@@ -224,7 +238,8 @@ def _whea(rule: Rule, facts: Facts) -> Iterator[Finding]:
     ]
     if found:
         reason = f"The hardware reported {times(len(found), 'fatal error')} (WHEA)."
-        yield rule.found("hardware", reason, *_sources(found))
+        weight = rule.weight + (15 if len(found) >= _SEVERAL else 0)
+        yield rule.found("hardware", reason, *_sources(found), weight=weight)
 
 
 def _many_stops(rule: Rule, facts: Facts) -> Iterator[Finding]:
@@ -435,7 +450,7 @@ RULES: tuple[Rule, ...] = (
         Argument.LOG,
         50,
         "WHEA reported an error that the hardware could not correct, since the last good boot "
-        "began.",
+        "began. Three or more count fifteen more.",
         _whea,
     ),
     _rule(

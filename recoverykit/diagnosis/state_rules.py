@@ -133,7 +133,8 @@ def _cannot_start(facts: Facts, service: Service, *, at_boot: bool) -> str:
     if at_boot and held:
         return f"StartOverride sets its service to {held[0]}"
     if service.path is None:
-        return "its file is missing"
+        # A short name ("PROGRA~1") is kept by the file system alone: it may lead anywhere.
+        return "" if "~" in service.image_path else "its file is missing"
     file = facts.file_of(service)
     if file is not None and not file.machine and not file.packed:
         return "its file is no driver"

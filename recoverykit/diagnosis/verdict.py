@@ -35,6 +35,7 @@ CULPRIT_ARGUMENTS = 2  # kinds of reasoning that must agree
 CULPRIT_LEAD = 15  # weight over the next suspect
 SUSPECT_WEIGHT = 30
 CERTAIN_STOPS, CERTAIN_SHARE = 2, 0.6  # that name one driver: nobody else is looked at
+MANY_STOPS = 3  # of which a driver that did not change is to be named by half
 SCATTERED_CODES = 3  # different stop codes within two weeks: then most must name the culprit
 STATE_WEIGHT = 90  # of one finding: a state that no Windows starts with
 KIND_WEIGHT = 60  # of all arguments for a kind that is no driver's
@@ -246,6 +247,8 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
         and _points_to_drivers(facts.times)
         and not _is_scattered(first, facts)
         and not _is_contradicted(first, facts)
+        and not _is_rare(first, facts)
+        and not _is_off_the_stack(first, facts)
     )
 
 
@@ -258,6 +261,28 @@ def _is_scattered(first: Suspect, facts: Facts) -> bool:
     codes = {base_code(stop.code) for stop in stops}
     named = sum(one.driver == first.driver for one in facts.recent_blames)
     return len(codes) >= SCATTERED_CODES and 2 * named < len(stops)
+
+
+def _is_rare(first: Suspect, facts: Facts) -> bool:
+    """Several crashes, most of them do not name this driver, and it did not change.
+
+    One crash names somebody; a role is what it always had.
+    """
+    stops = facts.recent_stops
+    named = sum(one.driver == first.driver for one in facts.recent_blames)
+    changed = Argument.CHANGE in _weights(first.findings)
+    return len(stops) >= MANY_STOPS and 2 * named < len(stops) and not changed
+
+
+def _is_off_the_stack(first: Suspect, facts: Facts) -> bool:
+    """Only that it changed speaks against it, and a dump shows a crash without it.
+
+    What came at the same time as a fault is not its cause where the crash is seen to be elsewhere.
+    """
+    if not set(_weights(first.findings)) <= {Argument.CHANGE, Argument.ROLE}:
+        return False
+    stacks = [stop.dump.stack for stop in facts.times.stops if stop.dump and stop.dump.stack]
+    return bool(stacks) and not any(hit.module == first.driver for one in stacks for hit in one)
 
 
 def _is_contradicted(first: Suspect, facts: Facts) -> bool:

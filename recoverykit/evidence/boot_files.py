@@ -45,7 +45,6 @@ _ESP_TYPE = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")
 _STORES = {"uefi": "EFI/Microsoft/Boot/BCD", "bios": "Boot/BCD"}
 _PROGRAMS = {"uefi": ".efi", "bios": ".exe"}
 _OPENED = (FileSystem.FAT, FileSystem.NTFS)
-_MAX_STORE = 16 << 20  # bytes; real ones have less than one MiB
 _ELSEWHERE = "; another volume, which was not opened, may start this Windows."
 
 
@@ -226,7 +225,7 @@ def _as_it_lies(place: _Place, path: str) -> Store | None:
     What the boot manager makes of one is documented nowhere: it is told, but not as fatal.
     """
     try:
-        content = reading.beginning(place.mount, path, _MAX_STORE)
+        content = reading.beginning(place.mount, path, stores.MAX_STORE)
         if content is None:
             return None
         hive_tiling.check(content.data)

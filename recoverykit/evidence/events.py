@@ -145,22 +145,23 @@ def _lasting(boundaries: set[int], stamps: list[evtx.Stamp], path: str) -> Itera
 
     Life is the sum of the gaps between records, none counting more than _QUIET, in the order of
     the records: a clock that jumps (a time sync after the boot) does not make a session long.
-    `boundaries` are the offsets of the records that a boot begins with.
+    `boundaries` are the offsets of the records that a boot begins with. A log that was cleared
+    begins in the middle of a session, which came up no less.
     """
     quiet, lasted = _QUIET // _TICK * 10, LASTED // _TICK * 10
-    lived, begun, previous = 0, False, None
+    lived, previous = 0, None
     stamps.sort(key=lambda stamp: stamp.number)
     for stamp in stamps:
         if stamp.offset in boundaries:
-            if begun and previous is not None and lived >= lasted:
+            if previous is not None and lived >= lasted:
                 yield _came_up(previous, path)
-            lived, begun, previous = 0, True, None
+            lived, previous = 0, None
         if previous is None:
             previous = stamp
         elif stamp.moment > previous.moment:
             lived += min(stamp.moment - previous.moment, quiet)
             previous = stamp
-    if begun and previous is not None and lived >= lasted:
+    if previous is not None and lived >= lasted:
         yield _came_up(previous, path)
 
 
