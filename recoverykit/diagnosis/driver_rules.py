@@ -154,7 +154,7 @@ def _last_loaded(rule: Rule, facts: Facts) -> Iterator[Finding]:
         return
     loaded = [line for line in log.block.lines if line.loaded]
     last = next((line for line in reversed(loaded) if not _is_noise(line)), None)
-    if last is not None and last.driver in facts.candidates:
+    if last is not None and last.driver in facts.candidates and not log.came_past(last.driver):
         reason = (
             f"{last.driver} is the last driver the failing boot loaded ({day(log.block.started)}, "
             f"local time); its log stops there, after {len(loaded)} drivers."
@@ -189,7 +189,8 @@ def _crash_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
     for driver, found in _by_driver(facts.blames, blame.DIRECT).items():
         first = found[0]
         detail = f" ({first.detail})" if first.detail else ""
-        reason = f"{driver}: {_crash(first)}, and {first.how}{detail}."
+        off = "" if driver in facts.candidates else " Its service is disabled now."
+        reason = f"{driver}: {_crash(first)}, and {first.how}{detail}.{off}"
         weight = rule.weight - 10 if all(one.how is How.REPORT for one in found) else None
         yield rule.found(driver, reason, *(one.source for one in found), weight=weight)
 
@@ -425,7 +426,7 @@ RULES: tuple[Rule, ...] = (
         45,
         "ntbtlog.txt has a boot newer than the last good one; it ends before the drivers that "
         "complete boots load late, and this driver is the last it loaded, container modules "
-        "left aside.",
+        "left aside. Not so where another failed boot came well past it.",
         _last_loaded,
     ),
     _driver(

@@ -100,16 +100,27 @@ class Facts:
 
     @cached_property
     def candidates(self) -> Mapping[str, Candidate]:
-        """Who could have done it, by driver file name.
+        """Who could do it again, by driver file name.
 
         Not: drivers that come with Windows, modules that others run inside, services that are
         disabled or have no file.
         """
+        return {
+            driver: candidate
+            for driver, candidate in self.can_be_named.items()
+            if candidate.service.start is not StartType.DISABLED
+        }
+
+    @cached_property
+    def can_be_named(self) -> Mapping[str, Candidate]:
+        """Whom a crash may name: candidates, and drivers disabled since.
+
+        One disabled since cannot crash again, but it did, and nobody it was called by.
+        """
         found: dict[str, Candidate] = {}
         for service in self.all(Service):
             file = self.file_of(service)
-            enabled = service.start is not StartType.DISABLED
-            if service.path and enabled and not knowledge.is_inbox(service.driver, file):
+            if service.path and not knowledge.is_inbox(service.driver, file):
                 known = found.get(service.driver)
                 if known is None or _earlier(service, known.service):
                     found[service.driver] = Candidate(service, file)
@@ -159,21 +170,8 @@ class Facts:
 
     def _blames(self, stops: Iterable[Stop]) -> tuple[Blame, ...]:
         return tuple(
-            found
-            for stop in stops
-            for found in blame.of(stop, self._third_party.__contains__)
-            if found.driver in self.candidates
+            found for stop in stops for found in blame.of(stop, self.can_be_named.__contains__)
         )
-
-    @cached_property
-    def _third_party(self) -> frozenset[str]:
-        """Whom a crash may name. One disabled since cannot crash again, but it did: no other."""
-        disabled = {
-            service.driver
-            for service in self.all(Service)
-            if service.path and not knowledge.is_inbox(service.driver, self.file_of(service))
-        }
-        return frozenset(self.candidates) | disabled
 
     @cached_property
     def bias(self) -> int | None:

@@ -33,6 +33,7 @@ _ANY_ZONE = timedelta(hours=15)
 _FULL_PART = 0.9  # of the drivers that good boots load
 _TAIL_PART = 0.5  # of the late drivers
 _RESUMES = (1, 2)  # boot types of Kernel-Boot 27
+_BEYOND = 5  # drivers: fewer may load while the one before them fails
 _SERIES = timedelta(days=2)  # crashes that belong together
 _SMALL_DUMP = 0x1000_0000
 _FAILED_STARTS = 3  # sessions in a row that left no sign of coming up
@@ -47,6 +48,15 @@ class BootLog:
     block: BootLogBlock
     good: tuple[BootLogBlock, ...]  # earlier boots in the same file, oldest first
     ends_early: bool
+    tried: tuple[BootLogBlock, ...] = ()  # boots between those and the newest
+
+    def came_past(self, driver: str) -> bool:
+        """Whether another failed boot loaded a driver and went well beyond it."""
+        for block in self.tried:
+            loaded = _loaded(block)
+            if driver in loaded and len(loaded) - loaded.index(driver) > _BEYOND:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +275,13 @@ def _boot_log(
     own = _block_of(blocks, good_start)
     if own is not None and own < len(blocks) - 1:
         good = tuple(blocks[: own + 1])  # what follows it was written by boots after that one
+        tried = tuple(blocks[own + 1 : -1])
     elif _is_fresh(blocks[-1], last_good, failed):
-        good = tuple(block for block in blocks[:-1] if not _is_fresh(block, last_good, failed))
+        tried = tuple(block for block in blocks[:-1] if _is_fresh(block, last_good, failed))
+        good = tuple(block for block in blocks[:-1] if block not in tried)
     else:
         return None
-    return BootLog(blocks[-1], good, ends_early(blocks[-1], good))
+    return BootLog(blocks[-1], good, ends_early(blocks[-1], good), tried)
 
 
 def _block_of(blocks: Sequence[BootLogBlock], start: BootEvent | None) -> int | None:

@@ -160,9 +160,9 @@ def _suspect(name: str, against: list[Finding], facts: Facts) -> Suspect:
     heaviest = tuple(sorted(against, key=lambda finding: -finding.weight))
     weight = sum(_weights(heaviest).values())
     verdict = Verdict.SUSPECT if weight >= SUSPECT_WEIGHT else Verdict.UNKNOWN
-    if name not in facts.candidates:
+    if name not in facts.can_be_named:
         return _content_suspect(name, verdict, weight, heaviest, facts)
-    candidate = facts.candidates[name]
+    candidate = facts.can_be_named[name]
     return Suspect(
         driver=name,
         service=candidate.service.name,
@@ -239,6 +239,7 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
     lead = _without_role(first) - _rival(ranked, facts)
     return (
         first.driver not in content_rules.suspected(facts)  # its data may be to blame instead
+        and not _is_disabled(first, facts)
         and facts.is_failing
         and facts.times.last_good is not None
         and first.weight >= CULPRIT_WEIGHT
@@ -263,6 +264,11 @@ def _is_scattered(first: Suspect, facts: Facts) -> bool:
     return len(codes) >= SCATTERED_CODES and 2 * named < len(stops)
 
 
+def _is_disabled(first: Suspect, facts: Facts) -> bool:
+    """Somebody has dealt with it already: what fails now, if anything does, is not known."""
+    return first.kind is Kind.DRIVER and first.driver not in facts.candidates
+
+
 def _is_rare(first: Suspect, facts: Facts) -> bool:
     """Several crashes, most of them do not name this driver, and it did not change.
 
@@ -275,12 +281,15 @@ def _is_rare(first: Suspect, facts: Facts) -> bool:
 
 
 def _is_off_the_stack(first: Suspect, facts: Facts) -> bool:
-    """Only that it changed speaks against it, and a dump shows a crash without it.
+    """Only that it changed speaks against it, and a dump or a boot log shows the fault elsewhere.
 
     What came at the same time as a fault is not its cause where the crash is seen to be elsewhere.
     """
     if not set(_weights(first.findings)) <= {Argument.CHANGE, Argument.ROLE}:
         return False
+    log = facts.times.boot_log
+    if log and log.came_past(first.driver):
+        return True
     stacks = [stop.dump.stack for stop in facts.times.stops if stop.dump and stop.dump.stack]
     return bool(stacks) and not any(hit.module == first.driver for one in stacks for hit in one)
 
