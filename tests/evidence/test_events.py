@@ -583,7 +583,8 @@ def test_a_real_log_through_the_collector(sample: Path) -> None:
     most = expected(sample)
     lasting = found.pop("BootEvent", 0)
     assert found <= most
-    assert lasting <= most["BootEvent"] + most["BootEvent"] // 2
+    # A log that begins in the middle of a session that lasted has one sign more.
+    assert lasting <= most["BootEvent"] + most["BootEvent"] // 2 + 1
 
 
 @pytest.mark.parametrize("sample", DAMAGED)
