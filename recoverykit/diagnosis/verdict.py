@@ -249,7 +249,7 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
         and not _is_scattered(first, facts)
         and not _is_contradicted(first, facts)
         and not _is_rare(first, facts)
-        and not _is_off_the_stack(first, facts)
+        and not _is_seen_elsewhere(first, facts)
     )
 
 
@@ -280,16 +280,17 @@ def _is_rare(first: Suspect, facts: Facts) -> bool:
     return len(stops) >= MANY_STOPS and 2 * named < len(stops) and not changed
 
 
-def _is_off_the_stack(first: Suspect, facts: Facts) -> bool:
-    """Only that it changed speaks against it, and a dump or a boot log shows the fault elsewhere.
+def _is_seen_elsewhere(first: Suspect, facts: Facts) -> bool:
+    """Only that it changed speaks against it, and dump or boot log show the fault elsewhere.
 
     What came at the same time as a fault is not its cause where the crash is seen to be elsewhere.
     """
-    if not set(_weights(first.findings)) <= {Argument.CHANGE, Argument.ROLE}:
-        return False
+    against = set(_weights(first.findings)) - {Argument.CHANGE, Argument.ROLE}
     log = facts.times.boot_log
     if log and log.came_past(first.driver):
-        return True
+        return against <= {Argument.BOOT_LOG}
+    if against:
+        return False
     stacks = [stop.dump.stack for stop in facts.times.stops if stop.dump and stop.dump.stack]
     return bool(stacks) and not any(hit.module == first.driver for one in stacks for hit in one)
 
