@@ -189,10 +189,17 @@ def _crash_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
     for driver, found in _by_driver(facts.blames, blame.DIRECT).items():
         first = found[0]
         detail = f" ({first.detail})" if first.detail else ""
-        off = "" if driver in facts.candidates else " Its service is disabled now."
-        reason = f"{driver}: {_crash(first)}, and {first.how}{detail}.{off}"
+        reason = f"{driver}: {_crash(first)}, and {first.how}{detail}.{_now(driver, facts)}"
         weight = rule.weight - 10 if all(one.how is How.REPORT for one in found) else None
         yield rule.found(driver, reason, *(one.source for one in found), weight=weight)
+
+
+def _now(driver: str, facts: Facts) -> str:
+    """What was done about a driver since, if anything."""
+    if driver in facts.candidates:
+        return ""
+    gone = facts.can_be_named[driver].service.path is None
+    return " Its file is gone now." if gone else " Its service is disabled now."
 
 
 def _crash_stack(rule: Rule, facts: Facts) -> Iterator[Finding]:
@@ -304,9 +311,9 @@ def _repair_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
         return
     for path in repair.files:
         driver = path.replace("/", "\\").rsplit("\\", 1)[-1].lower()
-        if driver in facts.candidates:
+        if driver in facts.can_be_named:
             cause = next((text for text in repair.causes if driver in text.lower()), path)
-            reason = f"Startup Repair names {driver}: {cause!r}."
+            reason = f"Startup Repair names {driver}: {cause!r}.{_now(driver, facts)}"
             yield rule.found(driver, reason, repair.source)
 
 

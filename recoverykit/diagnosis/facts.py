@@ -108,19 +108,19 @@ class Facts:
         return {
             driver: candidate
             for driver, candidate in self.can_be_named.items()
-            if candidate.service.start is not StartType.DISABLED
+            if candidate.service.path and candidate.service.start is not StartType.DISABLED
         }
 
     @cached_property
     def can_be_named(self) -> Mapping[str, Candidate]:
-        """Whom a crash may name: candidates, and drivers disabled since.
+        """Whom a record may name: candidates, and drivers disabled or deleted since.
 
         One disabled since cannot crash again, but it did, and nobody it was called by.
         """
         found: dict[str, Candidate] = {}
         for service in self.all(Service):
             file = self.file_of(service)
-            if service.path and not knowledge.is_inbox(service.driver, file):
+            if service.driver and not knowledge.is_inbox(service.driver, file):
                 known = found.get(service.driver)
                 if known is None or _earlier(service, known.service):
                     found[service.driver] = Candidate(service, file)

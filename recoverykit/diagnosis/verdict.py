@@ -239,7 +239,7 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
     lead = _without_role(first) - _rival(ranked, facts)
     return (
         first.driver not in content_rules.suspected(facts)  # its data may be to blame instead
-        and not _is_disabled(first, facts)
+        and not _is_off(first, facts)
         and facts.is_failing
         and facts.times.last_good is not None
         and first.weight >= CULPRIT_WEIGHT
@@ -264,7 +264,7 @@ def _is_scattered(first: Suspect, facts: Facts) -> bool:
     return len(codes) >= SCATTERED_CODES and 2 * named < len(stops)
 
 
-def _is_disabled(first: Suspect, facts: Facts) -> bool:
+def _is_off(first: Suspect, facts: Facts) -> bool:
     """Somebody has dealt with it already: what fails now, if anything does, is not known."""
     return first.kind is Kind.DRIVER and first.driver not in facts.candidates
 
