@@ -35,7 +35,8 @@ class Status:
 def status(made: Status) -> bytes:
     """The structure, padded to what the file keeps for it."""
     raw = bytearray(0x800)
-    struct.pack_into("<IIBBBB", raw, 0, made.version, made.product, 0, 30, *_flags(made))
+    flags = (made.succeeded, made.shut_down)
+    struct.pack_into("<IIBBBB", raw, 0, made.version, made.product, 0, 30, *flags)
     fields = (
         ("<B", 0x30, made.attempts),
         ("<B", 0x31, made.checkpoint),
@@ -48,10 +49,6 @@ def status(made: Status) -> bytes:
     if made.version > WINDOWS_10_1507:
         raw[0x32] = -sum(raw[: made.version]) % 256  # measured on real files
     return bytes(raw)
-
-
-def _flags(made: Status) -> tuple[bool, bool]:
-    return made.succeeded, made.shut_down
 
 
 # --- logs ---------------------------------------------------------------------------------

@@ -12,62 +12,34 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Unpack
 
 from tests.builders import dump_memory
-from tests.builders.dump_shape import Crash, Mod, Shape, file_name, header
+from tests.builders.dump_shape import UPTIME, Crash, Facts, Mod, Shape, file_name, header
 
 __all__ = ["Mod", "build_32bit", "build_header", "build_memory", "build_triage", "write_memory"]
 
-_UPTIME = timedelta(minutes=8, seconds=15)
 
-
-def build_triage(
-    *,
-    bugcheck: int,
-    parameters: Sequence[int],
-    when: datetime,
-    modules: Sequence[Mod],
-    stack: Sequence[int],
-    unloaded: Sequence[Mod] = (),
-    context_rip: int | None = None,
-    exception_address: int | None = None,
-    machine: str = "x64",
-    build: int = 19045,
-    uptime: timedelta = _UPTIME,
-    broken_driver: str = "",
-    memory: Mapping[int, bytes] | None = None,
-) -> bytes:
-    """A small dump, as in Windows\\Minidump. `stack`: words of the crashing thread, top first."""
-    crash = _crash(locals())
-    return _triage(crash)
+def build_triage(**facts: Unpack[Facts]) -> bytes:
+    """A small dump, as in Windows\\Minidump."""
+    return _triage(Crash(**facts))
 
 
 def build_memory(
     form: str = "bitmap",
     *,
-    bugcheck: int,
-    parameters: Sequence[int],
-    when: datetime,
-    modules: Sequence[Mod],
-    stack: Sequence[int],
-    unloaded: Sequence[Mod] = (),
-    context_rip: int | None = None,
-    exception_address: int | None = None,
-    machine: str = "x64",
-    build: int = 19045,
-    uptime: timedelta = _UPTIME,
-    broken_driver: str = "",
-    memory: Mapping[int, bytes] | None = None,
     debugger_data: str = "absent",
     pad_to: int = 0,
     dump_type: int | None = None,
+    **facts: Unpack[Facts],
 ) -> bytes:
     """MEMORY.DMP: `form` is "full", "bitmap", "kernel-bitmap" or "kernel" (the older summary).
 
     `debugger_data`: "plain", "encoded" (as in a running Windows 8 and later) or "absent".
     """
-    crash = _crash(locals())
-    image = dump_memory.lay(crash, form, debugger_data=debugger_data, size=pad_to, number=dump_type)
+    image = dump_memory.lay(
+        Crash(**facts), form, debugger_data=debugger_data, size=pad_to, number=dump_type
+    )
     return image.whole()
 
 
@@ -79,24 +51,11 @@ def write_memory(
     debugger_data: str = "absent",
     pae: bool = True,
     dump_type: int | None = None,
-    bugcheck: int,
-    parameters: Sequence[int],
-    when: datetime,
-    modules: Sequence[Mod],
-    stack: Sequence[int],
-    unloaded: Sequence[Mod] = (),
-    context_rip: int | None = None,
-    exception_address: int | None = None,
-    machine: str = "x64",
-    build: int = 19045,
-    uptime: timedelta = _UPTIME,
-    broken_driver: str = "",
-    memory: Mapping[int, bytes] | None = None,
+    **facts: Unpack[Facts],
 ) -> None:
     """The same as a sparse file of at least `size` bytes; its pages are spread over RAM."""
-    crash = _crash(locals())
     image = dump_memory.lay(
-        crash, form, debugger_data=debugger_data, size=size, pae=pae, number=dump_type
+        Crash(**facts), form, debugger_data=debugger_data, size=size, pae=pae, number=dump_type
     )
     image.write(path)
 
@@ -105,23 +64,13 @@ def build_32bit(
     form: str = "triage",
     *,
     pae: bool = True,
-    bugcheck: int,
-    parameters: Sequence[int],
-    when: datetime,
-    modules: Sequence[Mod],
-    stack: Sequence[int],
-    unloaded: Sequence[Mod] = (),
-    context_rip: int | None = None,
-    exception_address: int | None = None,
-    build: int = 7601,
-    uptime: timedelta = _UPTIME,
-    broken_driver: str = "",
-    memory: Mapping[int, bytes] | None = None,
     debugger_data: str = "absent",
     pad_to: int = 0,
+    **facts: Unpack[Facts],
 ) -> bytes:
     """A dump of 32-bit Windows: "triage", "full", "kernel" or "bitmap"."""
-    crash = _crash({**locals(), "machine": "x86"})
+    narrow: Facts = {"build": 7601, **facts, "machine": "x86"}
+    crash = Crash(**narrow)
     if form == "triage":
         return _triage(crash, pae=pae)
     return dump_memory.lay(crash, form, debugger_data=debugger_data, size=pad_to, pae=pae).whole()
@@ -134,21 +83,11 @@ def build_header(
     when: datetime,
     machine: str = "x64",
     build: int = 19045,
-    uptime: timedelta = _UPTIME,
+    uptime: timedelta = UPTIME,
 ) -> bytes:
     """A header and nothing else."""
-    crash = Crash(
-        bugcheck, tuple(parameters), when, (), (), machine=machine, build=build, uptime=uptime
-    )
+    crash = Crash(bugcheck, parameters, when, (), (), machine=machine, build=build, uptime=uptime)
     return bytes(header(crash, 3, directory=0x1AD000, modules=crash.shape.list_head))
-
-
-def _crash(given: dict[str, object]) -> Crash:
-    fields = {name: given[name] for name in Crash.__dataclass_fields__ if name in given}
-    fields["memory"] = dict(given["memory"] or {})  # type: ignore[call-overload]
-    for name in ("parameters", "modules", "stack", "unloaded"):
-        fields[name] = tuple(given[name])  # type: ignore[arg-type]
-    return Crash(**fields)  # type: ignore[arg-type]
 
 
 # --- triage -------------------------------------------------------------------------------

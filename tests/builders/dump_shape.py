@@ -7,14 +7,17 @@ KLDR_DATA_TABLE_ENTRY and CONTEXT of its winnt.h, as measured on the dumps of ..
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Required, TypedDict
 
 from tests.builders.winbytes import filetime
 
 MACHINES = {"x64": 0x8664, "arm64": 0xAA64, "x86": 0x014C}
 NUMBERS = {"full": 1, "kernel": 2, "header": 3, "triage": 4, "bitmap": 5, "kernel-bitmap": 6}
 BREAKPOINT, ACCESS_VIOLATION = 0x80000003, 0xC0000005
+UPTIME = timedelta(minutes=8, seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,18 @@ class Crash:
     """What a dump tells, whatever its form."""
 
     bugcheck: int
-    parameters: tuple[int, ...]
+    parameters: Sequence[int]
     when: datetime
-    modules: tuple[Mod, ...]
-    stack: tuple[int, ...]
-    unloaded: tuple[Mod, ...] = ()
+    modules: Sequence[Mod]
+    stack: Sequence[int]  # words of the crashing thread, top first
+    unloaded: Sequence[Mod] = ()
     context_rip: int | None = None
     exception_address: int | None = None
     machine: str = "x64"
     build: int = 19045
-    uptime: timedelta = timedelta(minutes=8, seconds=15)
+    uptime: timedelta = UPTIME
     broken_driver: str = ""
-    memory: dict[int, bytes] = field(default_factory=dict)  # more virtual memory
+    memory: Mapping[int, bytes] = field(default_factory=dict)  # more virtual memory
 
     @property
     def shape(self) -> Shape:
@@ -124,6 +127,24 @@ class Crash:
             record = exception_record(self.shape, ACCESS_VIOLATION, self.exception_address)
             found.setdefault(at, record)
         return found
+
+
+class Facts(TypedDict, total=False):
+    """The fields of `Crash`, as the builders of dumps take them."""
+
+    bugcheck: Required[int]
+    parameters: Required[Sequence[int]]
+    when: Required[datetime]
+    modules: Required[Sequence[Mod]]
+    stack: Required[Sequence[int]]
+    unloaded: Sequence[Mod]
+    context_rip: int | None
+    exception_address: int | None
+    machine: str
+    build: int
+    uptime: timedelta
+    broken_driver: str
+    memory: Mapping[int, bytes]
 
 
 def file_name(path: str) -> str:

@@ -40,7 +40,11 @@ class Package:
 
 
 def stamp(when: datetime) -> str:
-    return f"{when:%Y/%m/%d %H:%M:%S}.{when.microsecond // 1000:03}"
+    return f"{when:%Y/%m/%d} {_clock(when)}"
+
+
+def _clock(when: datetime) -> str:
+    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}"
 
 
 def entry(category: str, depth: int, text: str, prefix: str = "") -> str:
@@ -75,7 +79,7 @@ def imported(package: Package, when: datetime, status: str = "SUCCESS") -> str:
     """SetupCopyOEMInf: a package comes into the Driver Store and is published."""
     source = "C:\\Program Files\\Common Files\\Acme\\Drivers"
     temporary = f"{STORE}\\Temp\\{{c78b8017-69c7-eb42-bb38-718854db7cd9}}"
-    clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03}"
+    clock = _clock(when)
     stem = package.original.rsplit(".", 1)[0]
     copies = [
         entry("flq", 2, f"Copying '{source}\\{name}' to '{temporary}\\{name}'.")
@@ -129,7 +133,7 @@ def installed(
     status: str = "SUCCESS",
 ) -> str:
     """A device gets the package's driver."""
-    clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03}"
+    clock = _clock(when)
     body = [
         entry("dvi", 0, f"{{Build Driver List}} {clock}"),
         entry("dvi", 1, "Searching for hardware ID(s):"),
@@ -160,7 +164,7 @@ def installed(
 
 def serviced(packages: Sequence[Package], when: datetime) -> str:
     """Stage Driver Updates: what a cumulative update does to the packages of Windows itself."""
-    clock = f"{when:%H:%M:%S}.{when.microsecond // 1000:03}"
+    clock = _clock(when)
     body = []
     for package in packages:
         source = f"C:\\Windows\\WinSxS\\amd64_{package.folder}_31bf3856ad364e35_10.0.19041.1"

@@ -37,7 +37,7 @@ needs_wimlib = pytest.mark.skipif(_library() is None, reason="not installed: lib
 
 def reparse(packing: str) -> bytes:
     """Tag, length; the overlay's version and provider (files); the file's version and algorithm."""
-    value = struct.pack("<IIIII", 1, 2, 1, _ALGORITHMS[packing], 0)[:16]
+    value = struct.pack("<IIII", 1, 2, 1, _ALGORITHMS[packing])
     return struct.pack("<IHH", 0x8000_0017, len(value), 0) + value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from recoverykit.diagnosis.verdict import judge
 from recoverykit.model import (
     BootEvent,
     BootEventKind,
@@ -14,6 +15,7 @@ from recoverykit.model import (
     ContentFile,
     Crash,
     CrashDump,
+    Diagnosis,
     DriverFailed,
     DriverFile,
     Evidence,
@@ -24,6 +26,7 @@ from recoverykit.model import (
     Source,
     StackHit,
     StartType,
+    Verdict,
     Volume,
     WindowsInstall,
 )
@@ -147,6 +150,14 @@ def machine(*more: Sequence[Evidence] | Evidence) -> list[Evidence]:
     for item in more:
         evidence += item if isinstance(item, Sequence) else [item]
     return evidence
+
+
+def judged(*more: Sequence[Evidence] | Evidence) -> Diagnosis:
+    return judge(INSTALL, machine(*more))
+
+
+def culprits(diagnosis: Diagnosis) -> list[str]:
+    return [one.driver for one in diagnosis.suspects if one.verdict is Verdict.CULPRIT]
 
 
 # --- what crashes leave -------------------------------------------------------------------

@@ -10,7 +10,6 @@ import pytest
 
 from recoverykit.diagnosis.verdict import judge
 from recoverykit.model import (
-    Diagnosis,
     DiskTrouble,
     DriverFile,
     Evidence,
@@ -20,7 +19,6 @@ from recoverykit.model import (
     Service,
     Source,
     StartType,
-    Verdict,
 )
 from tests.diagnosis.scene import (
     COMPLETE,
@@ -34,8 +32,10 @@ from tests.diagnosis.scene import (
     SYSTEM_LOG,
     boot_log,
     content,
+    culprits,
     driver,
     dump,
+    judged,
     machine,
     up_to,
 )
@@ -44,14 +44,6 @@ MINUTE = timedelta(minutes=1)
 LOG = Source(SYSTEM_LOG, 4096)
 GUARD = driver("acmeflt")  # did not change
 ACME = driver("acmeflt", changed=FRESH)
-
-
-def judged(*more: Sequence[Evidence] | Evidence) -> Diagnosis:
-    return judge(INSTALL, machine(*more))
-
-
-def accused(diagnosis: Diagnosis) -> list[str]:
-    return [one.driver for one in diagnosis.suspects if one.verdict is Verdict.CULPRIT]
 
 
 def dumps(*faults: str, stack: Sequence[str] = ()) -> list[Evidence]:
@@ -63,16 +55,16 @@ def dumps(*faults: str, stack: Sequence[str] = ()) -> list[Evidence]:
 
 def test_a_change_is_no_proof_where_the_crash_is_seen_elsewhere() -> None:
     elsewhere = dumps("", stack=["ntoskrnl.exe", "fltmgr.sys"])
-    assert accused(judged(ACME, elsewhere)) == []
-    assert accused(judged(ACME, dumps("", stack=["ntoskrnl.exe", "acmeflt.sys"]))) == [
+    assert culprits(judged(ACME, elsewhere)) == []
+    assert culprits(judged(ACME, dumps("", stack=["ntoskrnl.exe", "acmeflt.sys"]))) == [
         "acmeflt.sys"
     ]
-    assert accused(judged(ACME, dumps(""))) == ["acmeflt.sys"]  # a dump without a stack
+    assert culprits(judged(ACME, dumps(""))) == ["acmeflt.sys"]  # a dump without a stack
 
 
 def test_one_crash_of_many_is_no_proof() -> None:
-    assert accused(judged(GUARD, dumps("acmeflt.sys", "", "", ""))) == []
-    assert accused(judged(GUARD, dumps("acmeflt.sys", "acmeflt.sys", "", ""))) == ["acmeflt.sys"]
+    assert culprits(judged(GUARD, dumps("acmeflt.sys", "", "", ""))) == []
+    assert culprits(judged(GUARD, dumps("acmeflt.sys", "acmeflt.sys", "", ""))) == ["acmeflt.sys"]
 
 
 def test_a_driver_disabled_since_is_named_and_nobody_that_called_it() -> None:
@@ -80,7 +72,7 @@ def test_a_driver_disabled_since_is_named_and_nobody_that_called_it() -> None:
     rest = [item for item in machine() if not _is_guard(item)]
     told = [*rest, *off, *ACME, *dumps("oldguard.sys", "oldguard.sys", stack=["acmeflt.sys"])]
     diagnosis = judge(INSTALL, told)
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
     assert diagnosis.suspects[0].driver == "oldguard.sys"
     assert any("disabled now" in one.reason for one in diagnosis.suspects[0].findings)
 
@@ -92,8 +84,8 @@ def _is_guard(item: Evidence) -> bool:
 
 def test_data_that_came_after_the_first_crash_is_not_accused() -> None:
     earlier = dump(GOOD - timedelta(days=3), fault="acmeflt.sys", parameters=(9, 0, 0, 0))
-    assert accused(judged(GUARD, content("a.dat"), dumps("acmeflt.sys"))) == ["a.dat"]
-    assert "a.dat" not in accused(judged(GUARD, content("a.dat"), dumps("acmeflt.sys"), earlier))
+    assert culprits(judged(GUARD, content("a.dat"), dumps("acmeflt.sys"))) == ["a.dat"]
+    assert "a.dat" not in culprits(judged(GUARD, content("a.dat"), dumps("acmeflt.sys"), earlier))
 
 
 def test_a_boot_that_came_past_a_driver_clears_it() -> None:
@@ -101,8 +93,8 @@ def test_a_boot_that_came_past_a_driver_clears_it() -> None:
     last = boot_log(FIRST_CRASH + MINUTE * 9, up_to("acmeflt.sys"), line=60)
     beyond = (*COMPLETE[:3], "acmeflt.sys", *COMPLETE[3:10])
     past = boot_log(FIRST_CRASH, beyond, line=40)
-    assert accused(judged(ACME, logs, last)) == ["acmeflt.sys"]
-    assert accused(judged(ACME, logs, past, last)) == []
+    assert culprits(judged(ACME, logs, last)) == ["acmeflt.sys"]
+    assert culprits(judged(ACME, logs, past, last)) == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +14,6 @@ from recoverykit.model import (
     BootManagerEvent,
     BootProblem,
     DeviceUse,
-    Diagnosis,
     DiskTrouble,
     DriverFile,
     Evidence,
@@ -43,9 +41,11 @@ from tests.diagnosis.scene import (
     SYSTEM_LOG,
     content,
     crashes,
+    culprits,
     driver,
     dump,
     installed,
+    judged,
     machine,
     session,
     started,
@@ -61,14 +61,6 @@ ADAPTER_CLASS = "{4d36e97b-e325-11ce-bfc1-08002be10318}"
 NVME = "PCI\\VEN_144D&DEV_A80A\\4&1c0"
 
 
-def judged(*more: Sequence[Evidence] | Evidence) -> Diagnosis:
-    return judge(INSTALL, machine(*more))
-
-
-def accused(diagnosis: Diagnosis) -> list[str]:
-    return [one.driver for one in diagnosis.suspects if one.verdict is Verdict.CULPRIT]
-
-
 # --- content files ------------------------------------------------------------------------
 
 
@@ -81,7 +73,7 @@ def test_july_2024() -> None:
         dump(bugcheck=0x50, fault="acmeflt.sys"),
     )
     assert diagnosis.kind is Kind.CONTENT
-    assert accused(diagnosis) == ["C-00000291-00000000-00000032.sys"]
+    assert culprits(diagnosis) == ["C-00000291-00000000-00000032.sys"]
     first, second, *_ = diagnosis.suspects
     assert (first.kind, first.service, first.company) == (
         Kind.CONTENT,
@@ -96,7 +88,7 @@ def test_july_2024() -> None:
 def test_files_written_together_are_equally_suspect() -> None:
     files = [content(f"rules{n}.dat", changed=FRESH + timedelta(seconds=n)) for n in range(4)]
     diagnosis = judged(GUARD, files, dump(fault="acmeflt.sys"))
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
     assert {one.driver for one in diagnosis.suspects[:4]} == {f"rules{n}.dat" for n in range(4)}
 
 
@@ -117,7 +109,7 @@ def test_files_written_together_are_equally_suspect() -> None:
     ],
 )
 def test_content_is_not_accused(evidence: list[Evidence]) -> None:
-    assert "a.dat" not in accused(judged(evidence))
+    assert "a.dat" not in culprits(judged(evidence))
 
 
 # --- crashes that name a driver -----------------------------------------------------------
@@ -125,7 +117,7 @@ def test_content_is_not_accused(evidence: list[Evidence]) -> None:
 
 def test_a_dump_and_a_change() -> None:
     diagnosis = judged(ACME, dump(fault="acmeflt.sys"))
-    assert (diagnosis.kind, accused(diagnosis)) == (Kind.DRIVER, ["acmeflt.sys"])
+    assert (diagnosis.kind, culprits(diagnosis)) == (Kind.DRIVER, ["acmeflt.sys"])
 
 
 def test_dump_after_dump_of_a_driver_that_did_not_change() -> None:
@@ -134,8 +126,8 @@ def test_dump_after_dump_of_a_driver_that_did_not_change() -> None:
         for n in range(3)
     ]
     late = driver("acmeflt", start=StartType.DEMAND)
-    assert accused(judged(late, many)) == ["acmeflt.sys"]
-    assert accused(judged(late, many[:1])) == []
+    assert culprits(judged(late, many)) == ["acmeflt.sys"]
+    assert culprits(judged(late, many[:1])) == []
 
 
 def test_what_was_survived_does_not_count() -> None:
@@ -178,7 +170,7 @@ def test_the_first_fault_of_a_boot_is_the_answer() -> None:
 def test_a_fault_of_state_clears_the_driver() -> None:
     diagnosis = judged(ACME, installed("acmeflt"), crashes(), boot_problem(fatal=True))
     assert diagnosis.kind is Kind.BCD
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
     assert diagnosis.suspects[0].driver == "acmeflt.sys"
 
 
@@ -216,7 +208,7 @@ def test_the_only_controller_cannot_start(change: dict[str, Any], said: str) -> 
     assert diagnosis.kind is Kind.STORAGE
     assert diagnosis.suspects[0].driver == "stornvme.sys"
     assert said in diagnosis.summary
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
 
 
 def test_another_controller_can() -> None:
@@ -265,7 +257,7 @@ def test_a_filter_without_a_service() -> None:
     assert diagnosis.kind is Kind.FILTER
     assert diagnosis.suspects[0].driver == "gonefilt.sys"
     assert diagnosis.suspects[0].kind is Kind.FILTER
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
 
 
 def test_a_disabled_filter() -> None:
@@ -343,8 +335,8 @@ def test_startup_repair_names_a_driver() -> None:
     service, file = ACME
     assert isinstance(file, DriverFile)
     damaged = [service, replace(file, damage="it is cut off")]
-    assert accused(judged(damaged, found)) == ["acmeflt.sys"]
-    assert accused(judged(GUARD, found)) == []
+    assert culprits(judged(damaged, found)) == ["acmeflt.sys"]
+    assert culprits(judged(GUARD, found)) == []
 
 
 def trouble(count: int, when: datetime = FRESH) -> list[Evidence]:
@@ -373,7 +365,7 @@ def test_crashes_of_every_kind_are_no_drivers() -> None:
     ]
     diagnosis = judged(GUARD, many)
     assert diagnosis.kind is Kind.HARDWARE
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
     assert judged(GUARD, many[:2]).kind is Kind.UNKNOWN
 
 
@@ -420,8 +412,8 @@ def test_what_the_loader_logged_before_a_kernel_started_is_over() -> None:
 
 def test_a_driver_the_loader_could_not_load() -> None:
     event = logged("load-failed", "\\Windows\\System32\\drivers\\acmeflt.sys")
-    assert accused(judged(ACME, event)) == ["acmeflt.sys"]
-    assert accused(judged(GUARD, event)) == []
+    assert culprits(judged(ACME, event)) == ["acmeflt.sys"]
+    assert culprits(judged(GUARD, event)) == []
 
 
 def test_what_cannot_be_read_is_not_missing() -> None:
@@ -451,12 +443,12 @@ def test_two_crashes_that_contradict_each_other() -> None:
         dump(FIRST_CRASH, fault="acmeflt.sys", parameters=(1, 0, 0, 0)),
         dump(FIRST_CRASH + MINUTE, fault="oldguard.sys", parameters=(2, 0, 0, 0)),
     ]
-    assert accused(judged(GUARD, many)) == []
+    assert culprits(judged(GUARD, many)) == []
     more = [
         dump(FIRST_CRASH + n * MINUTE, fault="acmeflt.sys", parameters=(n, 0, 0, 0))
         for n in range(2, 5)
     ]
-    assert accused(judged(GUARD, many, more)) == ["acmeflt.sys"]
+    assert culprits(judged(GUARD, many, more)) == ["acmeflt.sys"]
 
 
 def test_a_driver_hit_once_among_many_different_crashes() -> None:
@@ -468,14 +460,14 @@ def test_a_driver_hit_once_among_many_different_crashes() -> None:
     hit = dump(FIRST_CRASH + 9 * MINUTE, fault="acmeflt.sys", parameters=(9, 0, 0, 0))
     diagnosis = judged(GUARD, many, hit)
     assert diagnosis.kind is Kind.HARDWARE
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
 
 
 def test_a_driver_that_was_not_named_is_not_accused_where_another_was() -> None:
     """It came at the same time; what crashes is the other one."""
     newer = driver("newer", changed=FRESH)
     diagnosis = judged(newer, installed("newer"), GUARD, dump(fault="acmeflt.sys"))
-    assert accused(diagnosis) == []
+    assert culprits(diagnosis) == []
     assert diagnosis.suspects[0].driver == "acmeflt.sys"
 
 
@@ -497,4 +489,4 @@ def test_a_short_session_between_two_crashes_of_one_kind_is_no_good_boot() -> No
     evidence = [*session(OLD, OLD + timedelta(hours=2)), *begun, *short, *crashed]
     for item in (driver("acmeflt", changed=FRESH), driver("disk", company="Microsoft Corporation")):
         evidence += item
-    assert accused(judge(INSTALL, evidence)) == ["acmeflt.sys"]
+    assert culprits(judge(INSTALL, evidence)) == ["acmeflt.sys"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -34,10 +33,12 @@ from tests.diagnosis.scene import (
     boot_log,
     crash,
     crashes,
+    culprits,
     driver,
     event,
     failed,
     installed,
+    judged,
     machine,
     session,
     started,
@@ -46,14 +47,6 @@ from tests.diagnosis.scene import (
 
 ACME = driver("acmeflt", changed=FRESH)
 IN_USE = NtfsState(dirty=True, log_unclean=True, hibernated=False)
-
-
-def judged(*more: Sequence[Evidence] | Evidence) -> Diagnosis:
-    return judge(INSTALL, machine(*more))
-
-
-def culprits(diagnosis: Diagnosis) -> list[str]:
-    return [s.driver for s in diagnosis.suspects if s.verdict is Verdict.CULPRIT]
 
 
 def suspects(diagnosis: Diagnosis) -> list[str]:

@@ -31,7 +31,7 @@ from tests.builders import (
     wer,
     windows,
 )
-from tests.builders.dump_shape import Mod
+from tests.builders.dump_shape import Facts, Mod
 
 SECONDS = 10.0  # CPU of one case; an undamaged machine takes a tenth of one
 _NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 0x8000_0000)
@@ -55,18 +55,18 @@ def machine(folder: Path) -> Path:
     last = history.CRASHES[-1]
     mods = [Mod("ntoskrnl.exe", _BASE, 0x100_0000), Mod("acmeflt.sys", _BASE + 0x200_0000, 0x8000)]
     fault = mods[1].base + 0x11C4
-    crash = {
+    crash: Facts = {
         "bugcheck": 0xD1,
         "parameters": (16, 2, 0, fault),
         "when": last,
         "modules": mods,
         "stack": [mods[0].base + 64, fault],
     }
-    named = {"bugcheck": 0x50, "parameters": (1, 0, fault, 2)}
+    named: Facts = {**crash, "bugcheck": 0x50, "parameters": (1, 0, fault, 2)}
     files: dict[str, bytes] = {
-        "Minidump/101326-1-01.dmp": dump.build_triage(**crash),  # type: ignore[arg-type]
-        "MEMORY.DMP": dump.build_memory(**{**crash, **named}),  # type: ignore[arg-type]
-        "../pagefile.sys": dump.build_memory("kernel-bitmap", **crash),  # type: ignore[arg-type]
+        "Minidump/101326-1-01.dmp": dump.build_triage(**crash),
+        "MEMORY.DMP": dump.build_memory(**named),
+        "../pagefile.sys": dump.build_memory("kernel-bitmap", **crash),
         "System32/LogFiles/Srt/SrtTrail.txt": srttrail.build([srttrail.Session()]),
         "bootstat.dat": bootstat.status(bootstat.Status(succeeded=False, attempts=3))
         + bootstat.log([bootstat.started(last), bootstat.failed(0x13, 0xC0000098, "\\a.sys")]),

@@ -9,12 +9,13 @@ from pathlib import Path
 from recoverykit.errors import FormatError
 from recoverykit.formats import hive as hives
 from recoverykit.formats.hive import Hive
-from recoverykit.model import Evidence, FileSystem, Gap, Source, Volume, WindowsInstall
+from recoverykit.model import Evidence, Gap, Source, WindowsInstall
 from tests.builders import hive
 from tests.builders.mutate import mutants
+from tests.evidence.conftest import CONFIG, installation
 from tests.formats.hives import hive_bytes, logs_of
 
-SYSTEM = "Windows/System32/config/SYSTEM"
+SYSTEM = f"{CONFIG}/SYSTEM"
 MACHINES = {  # real machines, all of them healthy: file, build
     "dfwinreg_win81_SYSTEM.xz": "9600",
     "dissect_SYSTEM.gz": "19041.985",
@@ -27,16 +28,8 @@ MACHINES = {  # real machines, all of them healthy: file, build
 Collect = Callable[[WindowsInstall, Hive], Iterator[Evidence]]
 
 
-def install(build: str = "19045.4651", mount: Path = Path("/nowhere")) -> WindowsInstall:
-    return WindowsInstall(
-        Volume("test", FileSystem.NTFS, mount),
-        mount,
-        "Windows",
-        SYSTEM,
-        SYSTEM.replace("SYSTEM", "SOFTWARE"),
-        build=build,
-        architecture="x64",
-    )
+def install(build: str = "19045.4651") -> WindowsInstall:
+    return installation(Path("/nowhere"), build=build, architecture="x64")
 
 
 def built(control_set: hive.Tree, **others: hive.Tree) -> Hive:

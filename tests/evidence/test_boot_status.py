@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -15,14 +14,13 @@ from recoverykit.model import (
     BootManagerEvent,
     BootStatus,
     Evidence,
-    FileSystem,
     Gap,
     Source,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import bootstat as builder
 from tests.conftest import read_real, real
+from tests.evidence import conftest
 
 MUTANTS = 150  # a campaign may raise it
 WHEN = datetime(2024, 7, 19, 4, 9, tzinfo=UTC)
@@ -39,18 +37,8 @@ FAILED = builder.status(
 WINLOAD = "\\Windows\\system32\\winload.efi"
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> WindowsInstall:
-    (tmp_path / "Windows").mkdir()
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    return WindowsInstall(volume, tmp_path, "Windows", "", "")
-
-
 def put(install: WindowsInstall, data: bytes, name: str = "Windows/bootstat.dat") -> None:
-    path = install.mount / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (WHEN.timestamp(), WHEN.timestamp()))
+    conftest.put(install, name, data, WHEN)
 
 
 def collect(install: WindowsInstall) -> list[Evidence]:

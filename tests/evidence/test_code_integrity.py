@@ -14,14 +14,13 @@ from recoverykit.evidence import code_integrity
 from recoverykit.model import (
     DriverRefused,
     Evidence,
-    FileSystem,
     Gap,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import events as make
 from tests.builders import evtx as build
 from tests.conftest import real
+from tests.evidence.conftest import installation
 
 WHEN = datetime(2024, 7, 19, 4, 9, tzinfo=UTC)
 DRIVER = "\\Device\\HarddiskVolume3\\Windows\\System32\\drivers\\ACME.sys"
@@ -88,8 +87,7 @@ def installed(mount: Path, content: bytes | None) -> WindowsInstall:
     log.parent.mkdir(parents=True)
     if content is not None:
         log.write_bytes(content)
-    volume = Volume("test", FileSystem.NTFS, mount)
-    return WindowsInstall(volume, mount, "Windows", "SYSTEM", "SOFTWARE")
+    return installation(mount)
 
 
 def test_in_its_place(tmp_path: Path) -> None:

@@ -23,19 +23,17 @@ from recoverykit.model import (
     DriverFailed,
     DriverFile,
     Evidence,
-    FileSystem,
     FilterUse,
     Gap,
     Service,
     ServiceInstalled,
     StartType,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import events as builders
 from tests.builders import evtx, faults, history, registry, windows
 from tests.conftest import real
-from tests.evidence.conftest import installed
+from tests.evidence.conftest import installed, put
 from tests.independent import registry as independent
 
 T = TypeVar("T")
@@ -305,25 +303,17 @@ RUNNING = (
 
 
 @pytest.mark.parametrize("sample", real(*(f"evtx/{name}" for name in RUNNING)))
-def test_machines_that_ran_when_their_log_was_taken(sample: Path, tmp_path: Path) -> None:
+def test_machines_that_ran_when_their_log_was_taken(sample: Path, install: WindowsInstall) -> None:
     """Crashes, power cuts and failed services in their past; every one of them was up."""
-    log = tmp_path / "Windows" / events.LOG
-    log.parent.mkdir(parents=True)
-    log.write_bytes(sample.read_bytes())
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    install = WindowsInstall(volume, tmp_path, "Windows", "SYSTEM", "SOFTWARE")
+    put(install, f"Windows/{events.LOG}", sample.read_bytes())
     times = timeline.build(events.collect(install))
     assert times.is_healthy
     assert not times.is_failing
 
 
 @pytest.mark.parametrize("sample", real("evtx/win7_System_bugcheck.evtx"))
-def test_the_real_crash(sample: Path, tmp_path: Path) -> None:
-    log = tmp_path / "Windows" / events.LOG
-    log.parent.mkdir(parents=True)
-    log.write_bytes(sample.read_bytes())
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    install = WindowsInstall(volume, tmp_path, "Windows", "SYSTEM", "SOFTWARE")
+def test_the_real_crash(sample: Path, install: WindowsInstall) -> None:
+    put(install, f"Windows/{events.LOG}", sample.read_bytes())
     crashes = of(Crash, tuple(events.collect(install)))
     assert [(crash.bugcheck, crash.dump) for crash in sorted(crashes, key=lambda c: c.when)] == [
         (0x10001, ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,8 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from tests.builders import pe
-from tests.evidence.test_drivers import DRIVERS, put, service, windows
+from tests.evidence.conftest import put
+from tests.evidence.test_drivers import DRIVERS, service, windows
 
 CROWDSTRIKE = f"{DRIVERS}/CrowdStrike"
 CHANNEL = f"{CROWDSTRIKE}/C-00000291-00000000-00000032.sys"
@@ -57,9 +58,7 @@ class Machine:
         self.files.append(driver(path, company))
 
     def put(self, path: str, data: bytes = b"data", age: int = 0) -> str:
-        where = put(self.install, path, data)
-        when = WHEN.timestamp() - age
-        os.utime(where, (when, when))
+        put(self.install, path, data, WHEN - timedelta(seconds=age))
         return path
 
     def content(self) -> list[ContentFile]:

@@ -68,6 +68,29 @@ def test_filters_of_one_device(guid: str, told: str) -> None:
     assert use.written == WHEN
 
 
+def test_filters_of_a_class_and_of_a_device_of_it() -> None:
+    image = machine(
+        {
+            "Service": hive.sz("disk"),
+            "ClassGUID": hive.sz(DISK.upper()),
+            "ConfigFlags": hive.dword(1),
+            "UpperFilters": hive.multi_sz("up"),
+            "LowerFilters": hive.multi_sz("low"),
+        },
+        {"UpperFilters": hive.multi_sz("of class")},
+    )
+    found = list(devices.collect(install(), image))
+    uses = [item for item in found if isinstance(item, FilterUse)]
+    assert [(item.service, item.upper, item.class_guid) for item in uses] == [
+        ("of class", True, DISK),
+        ("up", True, DISK),
+        ("low", False, DISK),
+    ]
+    assert all(item.written is not None for item in uses)
+    (use,) = [item for item in found if isinstance(item, DeviceUse)]
+    assert (use.problem, use.class_guid) == (1, DISK)
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [

@@ -32,6 +32,7 @@ from recoverykit.model import (
 from tests.builders import ntfs, pe, wof
 from tests.conftest import REPOSITORY, need, real
 from tests.conftest import mounts as can_mount
+from tests.evidence.conftest import installation, put
 
 MUTATIONS = int(os.environ.get("RECOVERYKIT_MUTATIONS", "150"))
 ACME = {"CompanyName": "Acme Security GmbH", "FileVersion": "3.1.7.0"}
@@ -41,26 +42,12 @@ DRIVERS = "Windows/System32/drivers"
 
 def windows(mount: Path, volume: Volume | None = None) -> WindowsInstall:
     (mount / DRIVERS).mkdir(parents=True, exist_ok=True)
-    return WindowsInstall(
-        volume=volume or Volume("test", FileSystem.NTFS, mount),
-        mount=mount,
-        folder="Windows",
-        system_hive="Windows/System32/config/SYSTEM",
-        software_hive="Windows/System32/config/SOFTWARE",
-        architecture="x64",
-    )
+    return installation(mount, volume, architecture="x64")
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> WindowsInstall:
     return windows(tmp_path)
-
-
-def put(install: WindowsInstall, path: str, data: bytes) -> Path:
-    where = install.mount / path
-    where.parent.mkdir(parents=True, exist_ok=True)
-    where.write_bytes(data)
-    return where
 
 
 def service(

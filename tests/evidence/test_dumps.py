@@ -15,16 +15,15 @@ from recoverykit.evidence import dumps
 from recoverykit.model import (
     CrashDump,
     Evidence,
-    FileSystem,
     Gap,
     Setting,
     SettingName,
     Source,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import dump
 from tests.conftest import real
+from tests.evidence import conftest
 from tests.formats.dumps import FACTS, FORMS, WHEN
 from tests.formats.test_crashdump import mutant, used
 
@@ -33,18 +32,8 @@ DAY = timedelta(days=1)
 NOW = datetime(2024, 7, 20, tzinfo=UTC)
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> WindowsInstall:
-    (tmp_path / "Windows").mkdir()
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    return WindowsInstall(volume, tmp_path, "Windows", "", "")
-
-
 def put(install: WindowsInstall, name: str, data: bytes, written: datetime = NOW) -> None:
-    path = install.mount / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (written.timestamp(), written.timestamp()))
+    conftest.put(install, name, data, written)
 
 
 def collect(install: WindowsInstall, *settings: Setting) -> list[Evidence]:

@@ -27,7 +27,6 @@ from recoverykit.model import (
     DriverFailed,
     DriverRefused,
     Evidence,
-    FileSystem,
     Gap,
     HardwareError,
     KernelBoot,
@@ -36,22 +35,16 @@ from recoverykit.model import (
     ServiceInstalled,
     Source,
     UpdateEvent,
-    Volume,
-    WindowsInstall,
 )
 from tests.builders import events as make
 from tests.builders import evtx as build
 from tests.conftest import real
+from tests.evidence.conftest import installation
 
 WHEN = datetime(2024, 7, 19, 4, 9, tzinfo=UTC)
 DISK, VOLUME = "\\Device\\Harddisk0\\DR0", "\\Device\\HarddiskVolume3"
 MUTATIONS = 60  # a campaign sets more
 LOG = Path("Windows") / events.LOG
-
-
-def install(mount: Path) -> WindowsInstall:
-    volume = Volume("test", FileSystem.NTFS, mount)
-    return WindowsInstall(volume, mount, "Windows", "SYSTEM", "SOFTWARE")
 
 
 def put(mount: Path, log: str, *records: build.Event) -> None:
@@ -433,7 +426,7 @@ def test_three_logs(tmp_path: Path) -> None:
     put(tmp_path, events.SETUP_LOG, make.package_changed(WHEN, "KB5"))
     failed = make.pnp_driver_failed(WHEN, "PCI\\VEN_1", "acme")
     put(tmp_path, events.DEVICES_LOG, make.pnp_started(WHEN, "PCI\\VEN_2", "other"), failed)
-    found = {type(item).__name__: item for item in events.collect(install(tmp_path))}
+    found = {type(item).__name__: item for item in events.collect(installation(tmp_path))}
     assert found.keys() == {"BootEvent", "UpdateEvent", "DriverFailed"}
     failure = found["DriverFailed"]
     assert isinstance(failure, DriverFailed)
@@ -449,7 +442,7 @@ def test_problems_of_devices(tmp_path: Path, problem: int) -> None:
     failed = make.pnp_driver_failed(WHEN, "PCI\\VEN_1", "\\Driver\\acme", problem, 0xC000_0001)
     put(tmp_path, events.LOG, make.log_started(WHEN))
     put(tmp_path, events.DEVICES_LOG, failed)
-    found = [e for e in events.collect(install(tmp_path)) if not isinstance(e, BootEvent)]
+    found = [e for e in events.collect(installation(tmp_path)) if not isinstance(e, BootEvent)]
     names: dict[str, list[type]] = {
         "": [],
         "failed": [DriverFailed],
@@ -459,14 +452,14 @@ def test_problems_of_devices(tmp_path: Path, problem: int) -> None:
 
 
 def test_only_the_system_log_is_missed(tmp_path: Path) -> None:
-    gaps = list(events.collect(install(tmp_path)))
+    gaps = list(events.collect(installation(tmp_path)))
     assert gaps == [Gap(Source(LOG.as_posix()), "there is no System event log")]
 
 
 def test_garbage_beside_the_system_log(tmp_path: Path) -> None:
     put(tmp_path, events.LOG, make.log_started(WHEN))
     (tmp_path / "Windows" / events.SETUP_LOG).write_bytes(b"MZ" * 9000)
-    kinds = [type(item) for item in events.collect(install(tmp_path))]
+    kinds = [type(item) for item in events.collect(installation(tmp_path))]
     assert kinds == [BootEvent, Gap]
 
 

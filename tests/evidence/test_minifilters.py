@@ -57,6 +57,27 @@ def test_where_instances_lie(service: hive.Tree, expected: list[tuple[str, str]]
     assert told(found) == [("acmeflt", *each) for each in expected]
 
 
+def test_services_in_the_order_they_are_asked_for() -> None:
+    instances: hive.Tree = {"Acme Instance": {"Altitude": hive.sz("321410")}}
+    isolated: hive.Tree = {"Other": {"Altitude": hive.sz("85000.5")}}
+    image = built(
+        {
+            "Services": {
+                "acme": {"Instances": instances},
+                "other": {"Parameters": {"Instances": isolated}},
+                "none": {},
+            }
+        }
+    )
+    found = list(minifilters.collect(install(), image, ["acme", "other", "none", "absent"]))
+    assert told(found) == [("acme", "Acme Instance", "321410"), ("other", "Other", "85000.5")]
+    assert len(found) == 2
+    assert all(
+        isinstance(item, MinifilterInstance) and item.source.key.endswith(item.instance)
+        for item in found
+    )
+
+
 def test_too_many_instances() -> None:
     many = {f"i{number:03}": instance(str(number)) for number in range(80)}
     image = built({"Services": {"acmeflt": {"Instances": many}}})

@@ -15,15 +15,14 @@ from recoverykit.formats.hive import Hive
 from recoverykit.model import (
     DriverPackage,
     Evidence,
-    FileSystem,
     Gap,
     Source,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import hive, inf
 from tests.builders.inf import Driver
 from tests.conftest import read_real, real
+from tests.evidence import conftest
 
 MUTANTS = 60  # a campaign may raise this
 IMPORTED = datetime(2024, 7, 18, 22, 0, tzinfo=UTC)
@@ -37,16 +36,11 @@ STORE = f"Windows/{packages.STORE}"
 def install(tmp_path: Path) -> WindowsInstall:
     for folder in ("INF", "System32/config", packages.STORE):
         (tmp_path / "Windows" / folder).mkdir(parents=True)
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    config = "Windows/System32/config"
-    return WindowsInstall(volume, tmp_path, "Windows", f"{config}/SYSTEM", f"{config}/SOFTWARE")
+    return conftest.installation(tmp_path)
 
 
 def put(install: WindowsInstall, name: str, data: bytes, when: datetime = PUBLISHED) -> None:
-    path = install.mount / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (when.timestamp(), when.timestamp()))
+    conftest.put(install, name, data, when)
 
 
 def publish(install: WindowsInstall, number: int, driver: Driver, *, folder: str = "") -> None:

@@ -56,6 +56,18 @@ def test_tag_and_boot_flags(values: dict[str, hive.Raw], tag: int | None, flags:
     assert (found.tag, found.boot_flags) == (tag, flags)
 
 
+def test_everything_at_once() -> None:
+    found = one(
+        Start=hive.dword(3),
+        Tag=hive.dword(7),
+        BootFlags=hive.dword(4),
+        DependOnService=hive.multi_sz("FltMgr", "disk"),
+        DependOnGroup=hive.sz("SCSI miniport"),
+    )
+    assert (found.tag, found.boot_flags) == (7, 4)
+    assert found.depends_on == ("FltMgr", "disk", "+SCSI miniport")
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_what_drivers_of_real_machines_depend_on(name: str) -> None:
     found = list(services.collect(install(), real_hive(name)))

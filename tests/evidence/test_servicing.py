@@ -17,17 +17,16 @@ from recoverykit.evidence import servicing, servicing_markers
 from recoverykit.formats.hive import Hive
 from recoverykit.model import (
     Evidence,
-    FileSystem,
     Gap,
     PendingRename,
     PendingServicing,
     RenameFailed,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import hive
 from tests.builders import servicing as builder
 from tests.conftest import read_real, real
+from tests.evidence import conftest
 
 MUTANTS = 60  # a campaign may raise it
 WHEN = datetime(2024, 7, 19, 4, 9, tzinfo=UTC)
@@ -48,19 +47,11 @@ class Machine:
     root: Path
 
     def put(self, name: str, data: bytes) -> Path:
-        path = self.root / "Windows" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        os.utime(path, (WHEN.timestamp(), WHEN.timestamp()))
-        return path
+        return conftest.put(self.install, f"Windows/{name}", data, WHEN)
 
     @property
     def install(self) -> WindowsInstall:
-        config = "Windows/System32/config"
-        volume = Volume("test", FileSystem.NTFS, self.root)
-        return WindowsInstall(
-            volume, self.root, "Windows", f"{config}/SYSTEM", f"{config}/SOFTWARE"
-        )
+        return conftest.installation(self.root)
 
     def software(self, keys: Mapping[str, hive.Tree], queue_command: str = "") -> None:
         made = builder.software(keys, queue_command=queue_command)

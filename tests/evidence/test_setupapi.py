@@ -12,15 +12,14 @@ from recoverykit.evidence import setupapi
 from recoverykit.model import (
     DriverInstall,
     Evidence,
-    FileSystem,
     Gap,
     Source,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import setupapi as builder
 from tests.builders.setupapi import Package
 from tests.conftest import read_real, real
+from tests.evidence.conftest import installation
 
 MUTANTS = 60  # a campaign may raise this
 WHEN = datetime(2024, 7, 19, 10, 11, 12, tzinfo=UTC)
@@ -30,9 +29,7 @@ LOG = "Windows/Inf/setupapi.dev.log"  # as some machines spell it
 @pytest.fixture
 def install(tmp_path: Path) -> WindowsInstall:
     (tmp_path / "Windows/Inf").mkdir(parents=True)
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    config = "Windows/System32/config"
-    return WindowsInstall(volume, tmp_path, "Windows", f"{config}/SYSTEM", f"{config}/SOFTWARE")
+    return installation(tmp_path)
 
 
 def put(install: WindowsInstall, data: bytes, name: str = LOG) -> None:

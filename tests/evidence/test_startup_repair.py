@@ -12,16 +12,15 @@ import pytest
 from recoverykit.evidence import startup_repair
 from recoverykit.model import (
     Evidence,
-    FileSystem,
     Gap,
     Source,
     StartupRepair,
-    Volume,
     WindowsInstall,
 )
 from tests.builders import srttrail as builder
 from tests.builders.srttrail import Session
 from tests.conftest import read_real, real
+from tests.evidence import conftest
 
 MUTANTS = 150  # a campaign may raise it
 WRITTEN = datetime(2013, 8, 6, 12, 0, tzinfo=UTC)
@@ -35,19 +34,8 @@ LOG = TEXT.encode("utf-16")
 LINE = TEXT[: TEXT.rindex("Session details")].count("\n") + 1
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> WindowsInstall:
-    (tmp_path / "Windows/System32").mkdir(parents=True)
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    return WindowsInstall(volume, tmp_path, "Windows", "", "")
-
-
 def put(install: WindowsInstall, data: bytes, name: str = "LogFiles/Srt/SrtTrail.txt") -> Path:
-    path = install.mount / "Windows/System32" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (WRITTEN.timestamp(), WRITTEN.timestamp()))
-    return path
+    return conftest.put(install, f"Windows/System32/{name}", data, WRITTEN)
 
 
 def collect(install: WindowsInstall) -> list[Evidence]:

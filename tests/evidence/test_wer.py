@@ -5,39 +5,26 @@ from __future__ import annotations
 import os
 import random
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from recoverykit.evidence import wer
 from recoverykit.model import (
     Evidence,
-    FileSystem,
     Gap,
     Source,
-    Volume,
     WerReport,
     WindowsInstall,
 )
 from tests.builders import wer as builder
+from tests.evidence import conftest
 
 MUTANTS = 60  # a campaign may raise this
 QUEUE, ARCHIVE = (f"{wer.ROOT}/{folder}" for folder in wer.FOLDERS)
 NAME = "Kernel_50_73874a2647b966d6836b070e7c485d2d6f44c9_00000000_cab_10f44da3"
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> WindowsInstall:
-    volume = Volume("test", FileSystem.NTFS, tmp_path)
-    config = "Windows/System32/config"
-    return WindowsInstall(volume, tmp_path, "Windows", f"{config}/SYSTEM", f"{config}/SOFTWARE")
-
-
 def put(install: WindowsInstall, folder: str, data: bytes, *, age: int = 0) -> None:
     """A report; `age` in days."""
-    path = install.mount / folder / "Report.wer"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    path = conftest.put(install, f"{folder}/Report.wer", data)
     moment = (builder.WHEN - timedelta(days=age)).timestamp()
     os.utime(path.parent, (moment, moment))
 
