@@ -20,6 +20,12 @@ class RecoveryKitError(Exception):
         self.hint = hint
 
 
+def why(exc: Exception) -> str:
+    """An error as the end of a sentence, without the host's paths and without a full stop."""
+    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return text.rstrip(".")
+
+
 class UsageError(RecoveryKitError):
     """What was asked for cannot be understood, or contradicts itself."""
 

@@ -16,7 +16,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from recoverykit import __version__
@@ -261,19 +260,14 @@ _UNEXPLAINED = "Microsoft documents this code; recoverykit has no more to say ab
 # --- data ---------------------------------------------------------------------------------
 
 
-def _data(name: str) -> str:
-    return (files("recoverykit.diagnosis") / "data" / name).read_text(encoding="utf-8")
-
-
 @cache
 def _tables(name: str) -> dict[int, dict[str, Any]]:
-    return {int(code, 16): about for code, about in tomllib.loads(_data(name)).items()}
+    return {int(code, 16): about for code, about in tomllib.loads(knowledge.data(name)).items()}
 
 
 @cache
 def _statuses() -> dict[int, tuple[str, str]]:
-    rows = [line for line in _data("ntstatus.csv").splitlines() if line and line[0] != "#"]
-    split = (row.split(",", 2) for row in rows)
+    split = (row.split(",", 2) for row in knowledge.lines("ntstatus.csv"))
     return {int(code, 16): (name, told) for code, name, told in split}
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from recoverykit.errors import FormatError, TargetRefusedError
+from recoverykit.errors import FormatError, TargetRefusedError, why
 from recoverykit.formats import hive
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.regf_log import LOGS, Recovery
@@ -86,12 +86,12 @@ def _describe(volume: Volume, mount: Path, folder: str) -> tuple[WindowsInstall,
         control_set, architecture = _boot_facts(read_hive(mount, system)[0])
     except (FormatError, TargetRefusedError, OSError) as exc:
         control_set, architecture = NO_CONTROL_SET, ""
-        gaps.append(Gap(Source(system), f"The SYSTEM hive cannot be used: {_reason(exc)}."))
+        gaps.append(Gap(Source(system), f"The SYSTEM hive cannot be used: {why(exc)}."))
     try:
         product, build = _version(mount, software)
     except (FormatError, TargetRefusedError, OSError) as exc:
         product = build = ""
-        gaps.append(Gap(Source(software), f"The SOFTWARE hive cannot be used: {_reason(exc)}."))
+        gaps.append(Gap(Source(software), f"The SOFTWARE hive cannot be used: {why(exc)}."))
     install = WindowsInstall(
         volume=volume,
         mount=mount,
@@ -110,11 +110,6 @@ def _spelled_hive(mount: Path, folder: str, name: str) -> str:
     """A hive's path as spelled on disk as far as it exists; reading it says what is wrong."""
     wanted = f"{locate(mount, f'{folder}/{_CONFIG}')}/{name}"
     return _walk(mount, wanted)[0] or wanted
-
-
-def _reason(exc: Exception) -> str:
-    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return text.rstrip(".")
 
 
 def _boot_facts(system: Hive) -> tuple[int, str]:

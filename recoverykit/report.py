@@ -48,7 +48,7 @@ def to_text(report: Report, *, details: bool = False, width: int = 100) -> str:
     for number, entry in enumerate(report.installations, start=1):
         lines += [*_install_text(number, entry, details=details), ""]
     if not report.installations:
-        lines += [_nothing_found(report), ""]
+        lines += [nothing_found(report), ""]
     lines += _gaps_text(report.gaps)
     lines += [f"Note: {note}" for note in report.notes]
     while lines and not lines[-1]:
@@ -57,7 +57,8 @@ def to_text(report: Report, *, details: bool = False, width: int = 100) -> str:
     return "\n".join(shown) + "\n"
 
 
-def _nothing_found(report: Report) -> str:
+def nothing_found(report: Report) -> str:
+    """What is said where no Windows was found."""
     shut = [gap.source.path for gap in report.gaps if gap.closed]
     if not shut:
         return "No Windows installation was found."
@@ -155,16 +156,17 @@ def _finding_text(finding: Finding) -> Iterator[str]:
 
 def _findings_text(diagnosis: Diagnosis, *, details: bool) -> Iterator[str]:
     """What speaks for the verdict where it is no driver's; all of it in the details."""
-    named = {finding for suspect in diagnosis.suspects for finding in suspect.findings}
-    shown = [
-        finding
-        for finding in diagnosis.findings
-        if finding not in named and (details or finding.kind is diagnosis.kind)
-    ]
+    shown = [one for one in other_findings(diagnosis) if details or one.kind is diagnosis.kind]
     if shown:
         yield "    What speaks for it:" if not details else "    Findings about no driver:"
     for finding in shown:
         yield from _finding_text(finding)
+
+
+def other_findings(diagnosis: Diagnosis) -> list[Finding]:
+    """Findings that are about no suspect: hive, boot files, disk, hardware."""
+    named = {finding for suspect in diagnosis.suspects for finding in suspect.findings}
+    return [finding for finding in diagnosis.findings if finding not in named]
 
 
 def _timeline_text(moments: Sequence[Moment]) -> Iterator[str]:

@@ -27,7 +27,14 @@ from recoverykit.model import (
     TransactionInfo,
     Verdict,
 )
-from recoverykit.report import action_lines, outcome_text, place, printable
+from recoverykit.report import (
+    action_lines,
+    nothing_found,
+    other_findings,
+    outcome_text,
+    place,
+    printable,
+)
 
 _TITLES = {
     "find": "Windows installations",
@@ -135,7 +142,7 @@ def _top(title: str, report: Report) -> Iterator[str]:
     yield f'<p class="eyebrow">recoverykit {_text(report.verb)}</p>'
     yield f"<h1>{_text(title)}</h1>"
     if not report.installations:
-        yield '<p class="quiet">No Windows installation was found.</p>'
+        yield f'<p class="quiet">{_text(nothing_found(report))}</p>'
     if len(report.installations) > 1:
         yield '<nav aria-label="Installations"><ol>'
         for number, entry in enumerate(report.installations, start=1):
@@ -285,13 +292,10 @@ def _seen(sources: Sequence[Source]) -> Iterator[str]:
 
 
 def _others(diagnosis: Diagnosis) -> Iterator[str]:
-    """What was found about anything that is no suspect: hive, boot files, disk, hardware."""
-    told = {finding for suspect in diagnosis.suspects for finding in suspect.findings}
-    others = [finding for finding in diagnosis.findings if finding not in told]
-    ranked = sorted(others, key=lambda finding: (finding.kind is not diagnosis.kind,))
+    others = other_findings(diagnosis)
     yield from _section(
         "What was found beside drivers" if diagnosis.suspects else "What speaks for it",
-        _findings(ranked, subject=True) if ranked else (),
+        _findings(others, subject=True) if others else (),
     )
 
 

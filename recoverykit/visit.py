@@ -64,7 +64,6 @@ class Options:
 DEFAULT = Options()
 
 _SMALL = 1 << 30  # Windows makes its "System Reserved" 50 to 600 MiB
-_ESP = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")  # UEFI specification, sections 5.2, 5.3
 
 
 def survey(target: Path | None, options: Options) -> Survey:
@@ -96,7 +95,7 @@ def _can_be_read(volume: Volume) -> bool:
     if volume.disk is None:
         return True  # a folder: whoever mounted it can read it
     # The EFI system partition holds boot files, never a Windows.
-    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT) and volume.type not in _ESP
+    readable = volume.filesystem in (FileSystem.NTFS, FileSystem.FAT) and not volume.is_esp
     return readable and not volume.disk.member_of
 
 
@@ -188,7 +187,7 @@ def _may_hold_boot_files(volume: Volume, own: Volume) -> bool:
         return False
     if volume.filesystem not in (FileSystem.FAT, FileSystem.NTFS):
         return False
-    return volume.type in _ESP or volume.size <= _SMALL
+    return volume.is_esp or volume.size <= _SMALL
 
 
 def examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:

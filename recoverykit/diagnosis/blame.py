@@ -72,7 +72,7 @@ def _by_dump(stop: Stop, dump: CrashDump) -> Iterator[Blame]:
     if dump.broken_driver:
         yield Blame(stop, dump.broken_driver, How.KERNEL, "", dump.source)
     if dump.fault:
-        base = next((one.base for one in dump.modules if one.name == dump.fault), 0)
+        base = _base(dump, dump.fault)
         detail = f"at {dump.fault}+{dump.fault_address - base:#x}" if base else ""
         yield Blame(stop, dump.fault, How.FAULT, detail, dump.source)
     for gone in dump.unloaded:
@@ -92,6 +92,9 @@ def _by_stack(stop: Stop, dump: CrashDump, can_be_blamed: Callable[[str], bool])
 
 
 def _on_stack(stop: Stop, dump: CrashDump, hit: StackHit, how: How) -> Blame:
-    base = next((one.base for one in dump.modules if one.name == hit.module), 0)
-    detail = f"{hit.module}+{hit.value - base:#x} at {hit.slot:#x}"
+    detail = f"{hit.module}+{hit.value - _base(dump, hit.module):#x} at {hit.slot:#x}"
     return Blame(stop, hit.module, how, detail, dump.source)
+
+
+def _base(dump: CrashDump, module: str) -> int:
+    return next((one.base for one in dump.modules if one.name == module), 0)

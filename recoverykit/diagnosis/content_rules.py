@@ -99,7 +99,8 @@ RULES: tuple[Rule, ...] = (
         Argument.CHANGE,
         50,
         "A data file beside a driver that a crash names directly was written after the last good "
-        "boot began and before the first failure, while the driver and its service were not.",
+        "boot began and before the first failure, while the driver and its service were not, and "
+        "no crash of the two weeks before names the driver already.",
         _changed,
     ),
     _content(

@@ -40,7 +40,8 @@ system was nevertheless in use again. One crash after hours of work is none of t
 Third-party drivers whose service is enabled and whose file exists. Never: drivers that come with
 Windows (by name, or by the company their file states), modules that other drivers run inside
 (`ntoskrnl`, `ndis`, `storport`, `fltmgr`...: a crash in one of them is walked on to the next
-module), and disabled services, our own quarantine among them.
+module). A driver that was disabled or deleted since, by our own quarantine for example, can be
+named by a crash or by Startup Repair, so that nobody who called it is; it is never the culprit.
 
 """
 
@@ -88,7 +89,13 @@ _CONDITIONS = (
     "Where a crash names somebody else, at least twice as many name it.",
     (
         f"Where crashes came with {verdict.SCATTERED_CODES} different codes or more within two "
-        "weeks, most of them name it."
+        "weeks, or there were "
+        f"{verdict.MANY_STOPS} or more and it did not change, half of them name it."
+    ),
+    (
+        "Where no more than a change and a role speak against it, it is on the stack of a dump since "
+        "the last good boot, if any has one; and no other failed boot in the boot log came well past "
+        "it."
     ),
     (
         "No stop code since the last good boot points to a disk, the registry, the hardware or "
@@ -98,7 +105,10 @@ _CONDITIONS = (
         f"No explanation without a driver weighs {verdict.RIVAL_KIND} or more, unless a crash "
         "names it."
     ),
-    "None of its data files changed in that time: then the newest of them is suspected before it.",
+    (
+        "None of its data files changed in that time: then the newest of them is suspected before "
+        "it, unless the driver crashed before the file was there."
+    ),
 )
 
 

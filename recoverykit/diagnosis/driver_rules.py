@@ -106,7 +106,7 @@ def _installed(rule: Rule, facts: Facts) -> Iterator[Finding]:
     for event in facts.all(ServiceInstalled):
         if not in_window(event.when, facts):
             continue
-        driver = facts.named(event.image_path.rsplit("\\", 1)[-1], event.service)
+        driver = facts.named(knowledge.file_name(event.image_path), event.service)
         if driver:
             reason = (
                 f"{driver} was installed as service {event.service} on {utc(event.when)}, in the "
@@ -299,7 +299,7 @@ def _refused(rule: Rule, facts: Facts) -> Iterator[Finding]:
 
 def _not_loaded(rule: Rule, facts: Facts) -> Iterator[Finding]:
     for event in facts.loader_failures:
-        driver = event.application.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+        driver = knowledge.file_name(event.application)
         if driver in facts.candidates:
             reason = f"The loader's log says that {driver} failed to load ({event.status:#x})."
             yield rule.found(driver, reason, event.source)
@@ -310,7 +310,7 @@ def _repair_names(rule: Rule, facts: Facts) -> Iterator[Finding]:
     if repair is None:
         return
     for path in repair.files:
-        driver = path.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+        driver = knowledge.file_name(path)
         if driver in facts.can_be_named:
             cause = next((text for text in repair.causes if driver in text.lower()), path)
             reason = f"Startup Repair names {driver}: {cause!r}.{_now(driver, facts)}"
@@ -322,7 +322,7 @@ def _not_replaced(rule: Rule, facts: Facts) -> Iterator[Finding]:
     if start is None or not facts.is_failing:
         return
     for failed in facts.all(RenameFailed):
-        driver = facts.named(failed.path.replace("/", "\\").rsplit("\\", 1)[-1], "")
+        driver = facts.named(knowledge.file_name(failed.path), "")
         bias = facts.bias
         if driver and failed.when is not None and bias is not None:
             when = failed.when + timedelta(minutes=bias)
@@ -508,7 +508,8 @@ RULES: tuple[Rule, ...] = (
         "startup-repair-names-file",
         Argument.REPAIR,
         60,
-        "Startup Repair ran since the last good boot and named the driver's file as a root cause.",
+        "Startup Repair ran since the last good boot and named the driver's file as a root cause. "
+        "One that is not there any more is named as well.",
         _repair_names,
     ),
     _driver(

@@ -76,14 +76,19 @@ def inbox_drivers() -> frozenset[str]:
     return _words("inbox-drivers.txt")
 
 
+def file_name(path: str) -> str:
+    """The last part of a path as logs have it, in lower case."""
+    return path.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+
+
 def other_makers(maker: str) -> frozenset[str]:
     """Names under which a maker's products keep their data, where they are not its own."""
     return _makers().get(maker.casefold(), frozenset())
 
 
-def storage_classes() -> frozenset[str]:
-    """Setup class GUIDs, lower case with braces, of devices below the boot volume."""
-    return _words("storage-classes.txt")
+def base_code(code: int) -> int:
+    """Without the bit that small dumps may add: 0x1000007E is 0x7E."""
+    return code & ~_SMALL_DUMP
 
 
 def stop_code(code: int) -> StopCode:
@@ -93,7 +98,7 @@ def stop_code(code: int) -> StopCode:
     """
     known = _stop_codes().get(code)
     if known is None and code & _SMALL_DUMP:
-        bare = _stop_codes().get(code & ~_SMALL_DUMP)
+        bare = _stop_codes().get(base_code(code))
         known = bare and StopCode(code, f"{bare.name}_M", bare.area)
     return known or StopCode(code, "", Area.DRIVER)
 
@@ -113,7 +118,7 @@ def area(code: int, parameters: Sequence[int]) -> Area:
     An exception because a page could not be read from the disk is the disk's, whatever code ran.
     """
     statuses = {value & 0xFFFF_FFFF for value in parameters[:2]}
-    if code & ~_SMALL_DUMP in _WITH_STATUS and statuses & _READ_ERRORS:
+    if base_code(code) in _WITH_STATUS and statuses & _READ_ERRORS:
         return Area.DISK
     return stop_code(code).area
 
@@ -133,23 +138,28 @@ def _stem(driver: str) -> str:
     return driver.lower().removesuffix(".sys")
 
 
-def _lines(name: str) -> list[str]:
-    text = (files("recoverykit.diagnosis") / "data" / name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+def data(name: str) -> str:
+    """A data file of this folder, as text."""
+    return (files("recoverykit.diagnosis") / "data" / name).read_text(encoding="utf-8")
+
+
+def lines(name: str) -> list[str]:
+    """The lines of such a file that are neither empty nor remarks."""
+    return [line for line in data(name).splitlines() if line and not line.startswith("#")]
 
 
 @cache
 def _makers() -> dict[str, frozenset[str]]:
-    rows = (line.split(":", 1) for line in _lines("makers.txt"))
+    rows = (line.split(":", 1) for line in lines("makers.txt"))
     return {name: frozenset(part.strip() for part in rest.split(",")) for name, rest in rows}
 
 
 @cache
 def _words(name: str) -> frozenset[str]:
-    return frozenset(line.split()[0] for line in _lines(name))
+    return frozenset(line.split()[0] for line in lines(name))
 
 
 @cache
 def _stop_codes() -> dict[int, StopCode]:
-    rows = (line.split(",") for line in _lines("bugchecks.csv"))
+    rows = (line.split(",") for line in lines("bugchecks.csv"))
     return {int(code, 16): StopCode(int(code, 16), name, Area(area)) for code, name, area in rows}

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from recoverykit.diagnosis import blame, knowledge
 from recoverykit.diagnosis.facts import Facts
-from recoverykit.diagnosis.rule import Argument, Check, Rule, times, utc
+from recoverykit.diagnosis.rule import Argument, Rule, times, utc
 from recoverykit.diagnosis.state_rules import stops_in
 from recoverykit.model import (
     DiskTrouble,
@@ -245,7 +245,7 @@ def _whea(rule: Rule, facts: Facts) -> Iterator[Finding]:
 def _many_stops(rule: Rule, facts: Facts) -> Iterator[Finding]:
     """RAM and processors fail anywhere: each crash is another one, in another module."""
     stops = facts.recent_stops
-    codes = Counter(stop.code & ~0x1000_0000 for stop in stops)
+    codes = Counter(knowledge.base_code(stop.code) for stop in stops)
     areas = {knowledge.area(stop.code, stop.parameters) for stop in stops}
     allowed = {knowledge.Area.DRIVER, knowledge.Area.HARDWARE}
     if len(codes) < _SEVERAL or not areas <= allowed:
@@ -276,12 +276,8 @@ def _sources(items: Sequence[_Told]) -> tuple[Source, ...]:
     return tuple(item.source for item in items[:10])
 
 
-def _rule(id_: str, kind: Kind, argument: Argument, weight: int, text: str, check: Check) -> Rule:
-    return Rule(id_, kind, argument, weight, text, check)
-
-
 RULES: tuple[Rule, ...] = (
-    _rule(
+    Rule(
         "hive-stop-code",
         Kind.HIVE,
         Argument.STOP,
@@ -290,7 +286,7 @@ RULES: tuple[Rule, ...] = (
         "0xC0000218.",
         _hive_stop,
     ),
-    _rule(
+    Rule(
         "hive-startup-repair",
         Kind.HIVE,
         Argument.REPAIR,
@@ -298,7 +294,7 @@ RULES: tuple[Rule, ...] = (
         "Startup Repair, run since the last good boot, found the registry damaged.",
         _hive_repair,
     ),
-    _rule(
+    Rule(
         "bcd-startup-repair",
         Kind.BCD,
         Argument.REPAIR,
@@ -306,7 +302,7 @@ RULES: tuple[Rule, ...] = (
         "Startup Repair, run since the last good boot, found the boot configuration damaged.",
         _bcd_repair,
     ),
-    _rule(
+    Rule(
         "boot-manager-failed",
         Kind.BCD,
         Argument.LOG,
@@ -315,7 +311,7 @@ RULES: tuple[Rule, ...] = (
         "opened, an entry that is not there, or a loader that could not be loaded.",
         _loader_failed,
     ),
-    _rule(
+    Rule(
         "loader-hive-failed",
         Kind.HIVE,
         Argument.LOG,
@@ -323,7 +319,7 @@ RULES: tuple[Rule, ...] = (
         "Since a kernel last started the loader's own log says that a hive could not be loaded.",
         _loader_hive,
     ),
-    _rule(
+    Rule(
         "update-pending",
         Kind.SERVICING,
         Argument.STATE,
@@ -332,7 +328,7 @@ RULES: tuple[Rule, ...] = (
         "based servicing), and boots fail.",
         _pending,
     ),
-    _rule(
+    Rule(
         "update-stuck",
         Kind.SERVICING,
         Argument.PROGRESS,
@@ -340,7 +336,7 @@ RULES: tuple[Rule, ...] = (
         "What waits was written in the last session that came up, before the first failure.",
         _stuck,
     ),
-    _rule(
+    Rule(
         "update-log-failed",
         Kind.SERVICING,
         Argument.LOG,
@@ -349,7 +345,7 @@ RULES: tuple[Rule, ...] = (
         "after start without an end (CBS.log, poqexec.log, RebootInProgress), and boots fail.",
         _stuck_log,
     ),
-    _rule(
+    Rule(
         "update-stop-code",
         Kind.SERVICING,
         Argument.STOP,
@@ -358,7 +354,7 @@ RULES: tuple[Rule, ...] = (
         "0xEF, 0x6B, 0xC0000221.",
         _system_stop,
     ),
-    _rule(
+    Rule(
         "update-startup-repair",
         Kind.SERVICING,
         Argument.REPAIR,
@@ -367,7 +363,7 @@ RULES: tuple[Rule, ...] = (
         "starting.",
         _update_repair,
     ),
-    _rule(
+    Rule(
         "update-failed",
         Kind.SERVICING,
         Argument.LOG,
@@ -375,7 +371,7 @@ RULES: tuple[Rule, ...] = (
         "An update failed to install since the last good boot began, and boots fail.",
         _update_failed,
     ),
-    _rule(
+    Rule(
         "update-renames-failed",
         Kind.SERVICING,
         Argument.EVENT,
@@ -384,17 +380,18 @@ RULES: tuple[Rule, ...] = (
         "not.",
         _renames,
     ),
-    _rule(
+    Rule(
         "disk-events",
         Kind.DISK,
         Argument.LOG,
         60,
         "Severe events of the disk or the file system since the last good boot began: bad blocks, "
         "lost devices, corruption. Fewer than ten count ten less, fewer than three twenty; resets "
-        "and retries do not count.",
+        "and retries do not count, nor does a disk that was plugged in later (disk and device "
+        "object have different numbers: Harddisk2, DR7).",
         _disk_trouble,
     ),
-    _rule(
+    Rule(
         "disk-resets",
         Kind.DISK,
         Argument.LOG,
@@ -403,7 +400,7 @@ RULES: tuple[Rule, ...] = (
         "severe or not, and boots fail.",
         _disk_resets,
     ),
-    _rule(
+    Rule(
         "disk-stop-code",
         Kind.DISK,
         Argument.STOP,
@@ -412,7 +409,7 @@ RULES: tuple[Rule, ...] = (
         "0x77, 0x7A, 0xED.",
         _disk_stop,
     ),
-    _rule(
+    Rule(
         "disk-startup-repair",
         Kind.DISK,
         Argument.REPAIR,
@@ -420,7 +417,7 @@ RULES: tuple[Rule, ...] = (
         "Startup Repair, run since the last good boot, found the disk or the volume damaged.",
         _disk_repair,
     ),
-    _rule(
+    Rule(
         "disk-unreadable",
         Kind.DISK,
         Argument.STATE,
@@ -428,7 +425,7 @@ RULES: tuple[Rule, ...] = (
         "Files could not be read just now: the disk returned an error.",
         _unreadable,
     ),
-    _rule(
+    Rule(
         "disk-dirty",
         Kind.DISK,
         Argument.PROGRESS,
@@ -436,7 +433,7 @@ RULES: tuple[Rule, ...] = (
         "The volume is marked dirty, and boots fail. Every crash may leave that mark.",
         _dirty,
     ),
-    _rule(
+    Rule(
         "hardware-stop-code",
         Kind.HARDWARE,
         Argument.STOP,
@@ -444,7 +441,7 @@ RULES: tuple[Rule, ...] = (
         "The newest stop since the last good boot is one that hardware causes: 0x124, 0x101, 0x9C.",
         _hardware_stop,
     ),
-    _rule(
+    Rule(
         "hardware-events",
         Kind.HARDWARE,
         Argument.LOG,
@@ -453,7 +450,7 @@ RULES: tuple[Rule, ...] = (
         "began. Three or more count fifteen more.",
         _whea,
     ),
-    _rule(
+    Rule(
         "different-stops",
         Kind.HARDWARE,
         Argument.REPEAT,

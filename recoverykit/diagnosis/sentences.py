@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from recoverykit.diagnosis import driver_rules, knowledge
 from recoverykit.diagnosis.facts import Facts
+from recoverykit.diagnosis.rule import utc
 from recoverykit.model import Finding, Kind, Suspect, Verdict
 
 _LEADS = {
@@ -57,7 +58,7 @@ def _content(culprit: Suspect) -> str:
 
 def _healthy(facts: Facts) -> str:
     good = facts.times.last_good
-    when = f" ({good.when:%Y-%m-%d %H:%M} UTC)" if good else ""
+    when = f" ({utc(good.when)})" if good else ""
     said = f"Nothing found that keeps it from starting: its last session{when} came up."
     untried = driver_rules.untried(facts)
     if untried:

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from recoverykit.model import BootEvent, BootEventKind
+from recoverykit.model import LASTED, BootEvent, BootEventKind
 
 SAME_BOOT = timedelta(minutes=2)  # between the records in which one boot tells its start
-LASTED = timedelta(minutes=15)  # a session alive this long came up
 _LIFE = (BootEventKind.SHUT_DOWN, BootEventKind.LOGGED_ON)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from recoverykit.diagnosis import knowledge
 from recoverykit.diagnosis.facts import Facts
-from recoverykit.diagnosis.rule import Argument, Check, Rule, utc
+from recoverykit.diagnosis.rule import Argument, Rule, utc
 from recoverykit.model import (
     BootFault,
     BootProblem,
@@ -242,12 +242,8 @@ def stops_in(rule: Rule, facts: Facts, area: knowledge.Area, subject: str) -> It
     yield rule.found(subject, reason, *(source for stop in found for source in stop.sources[:1]))
 
 
-def _rule(id_: str, kind: Kind, argument: Argument, weight: int, text: str, check: Check) -> Rule:
-    return Rule(id_, kind, argument, weight, text, check)
-
-
 RULES: tuple[Rule, ...] = (
-    _rule(
+    Rule(
         "unsupported-windows",
         Kind.LOCKED,
         Argument.STATE,
@@ -256,7 +252,7 @@ RULES: tuple[Rule, ...] = (
         "x64 and arm64: boot worked in another way there, and nothing here was made for it.",
         _unsupported,
     ),
-    _rule(
+    Rule(
         "boot-files-broken",
         Kind.BCD,
         Argument.STATE,
@@ -265,7 +261,7 @@ RULES: tuple[Rule, ...] = (
         "start: boot store, boot manager, the entry of this installation, its loader file.",
         _boot_files,
     ),
-    _rule(
+    Rule(
         "safe-boot-left",
         Kind.BCD,
         Argument.STATE,
@@ -274,7 +270,7 @@ RULES: tuple[Rule, ...] = (
         "itself: where nothing else is wrong, this is the answer.",
         _safe_boot,
     ),
-    _rule(
+    Rule(
         "boot-options-odd",
         Kind.BCD,
         Argument.STATE,
@@ -283,7 +279,7 @@ RULES: tuple[Rule, ...] = (
         "start: a one-time boot sequence, a missing fallback loader.",
         _boot_options,
     ),
-    _rule(
+    Rule(
         "hive-damaged",
         Kind.HIVE,
         Argument.STATE,
@@ -292,7 +288,7 @@ RULES: tuple[Rule, ...] = (
         "dirty with logs that do not make it whole.",
         _hives,
     ),
-    _rule(
+    Rule(
         "hive-partly-unreadable",
         Kind.HIVE,
         Argument.STATE,
@@ -301,7 +297,7 @@ RULES: tuple[Rule, ...] = (
         "nothing about services and filters.",
         _hive_gaps,
     ),
-    _rule(
+    Rule(
         "controller-cannot-start",
         Kind.STORAGE,
         Argument.STATE,
@@ -312,7 +308,7 @@ RULES: tuple[Rule, ...] = (
         "controller's driver can start.",
         _controllers,
     ),
-    _rule(
+    Rule(
         "disk-stack-broken",
         Kind.STORAGE,
         Argument.STATE,
@@ -321,7 +317,7 @@ RULES: tuple[Rule, ...] = (
         "mountmgr, ntfs, fltmgr) is disabled, or its file is missing or damaged.",
         _chain,
     ),
-    _rule(
+    Rule(
         "storage-stop-code",
         Kind.STORAGE,
         Argument.STOP,
@@ -329,17 +325,18 @@ RULES: tuple[Rule, ...] = (
         "The newest stop since the last good boot is one that points to the storage stack: 0x7B.",
         _storage_stop,
     ),
-    _rule(
+    Rule(
         "boot-filter-dangling",
         Kind.FILTER,
         Argument.STATE,
         90,
         "A filter of a class or device that the boot volume depends on (disks, volumes, their "
         "controllers, system devices) cannot load: no service, disabled, file missing or damaged. "
-        "Windows then has no boot device (stop 0x7B).",
+        "Windows then has no boot device (stop 0x7B). A path with a short name (PROGRA~1) that is "
+        "not found proves nothing.",
         _boot_filters,
     ),
-    _rule(
+    Rule(
         "filter-dangling",
         Kind.FILTER,
         Argument.STATE,

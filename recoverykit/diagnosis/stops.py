@@ -7,10 +7,11 @@ addresses change with each boot) is the same stop, and so is an event that names
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from recoverykit.diagnosis import knowledge
 from recoverykit.model import Crash, CrashDump, Evidence, Source, StartupRepair, WerReport
 
 _TOLD_LATER = timedelta(days=30)  # between a crash and the boot that at last records it
@@ -99,10 +100,10 @@ def _add_record(drafts: list[_Draft], record: Crash) -> None:
 
 
 def _is_record_of(record: Crash, draft: _Draft) -> bool:
-    if record.bugcheck & ~0x1000_0000 != draft.code & ~0x1000_0000:
-        return False  # a small dump's code may carry Microsoft's _M bit
+    if not _is_same_code(record.bugcheck, draft):
+        return False
     if draft.dump is not None:
-        named = record.dump.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+        named = knowledge.file_name(record.dump)
         is_file = bool(named) and draft.dump.source.path.lower().endswith("/" + named)
         if is_file and "minidump" in record.dump.lower():
             return True
@@ -110,6 +111,11 @@ def _is_record_of(record: Crash, draft: _Draft) -> bool:
         in_time = record.when - _dumped(draft.dump) < _TOLD_LATER
         return told_after and in_time and record.parameters[:4] == draft.parameters[:4]
     return _is_same_record(record, draft)
+
+
+def _is_same_code(code: int, draft: _Draft) -> bool:
+    """A small dump's code may carry Microsoft's _M bit."""
+    return knowledge.base_code(code) == knowledge.base_code(draft.code)
 
 
 def _is_same_record(record: Crash, draft: _Draft) -> bool:
@@ -128,7 +134,7 @@ def _is_same_record(record: Crash, draft: _Draft) -> bool:
 def _add_report(drafts: list[_Draft], report: WerReport) -> None:
     """A report belongs to the stop with its code and, where it has them, its parameters."""
     for draft in reversed(drafts):
-        if report.bugcheck & ~0x1000_0000 != draft.code & ~0x1000_0000:
+        if not _is_same_code(report.bugcheck, draft):
             continue
         same = not report.parameters or report.parameters[:4] == draft.parameters[:4]
         if same and _reported_in_time(draft, report):
@@ -141,7 +147,7 @@ def _add_report(drafts: list[_Draft], report: WerReport) -> None:
 def _add_repair(drafts: list[_Draft], repair: StartupRepair) -> None:
     """What Startup Repair read of a stop: the memory it was in is gone, no dump may be left."""
     for draft in drafts:
-        same = repair.bugcheck & ~0x1000_0000 == draft.code & ~0x1000_0000
+        same = _is_same_code(repair.bugcheck, draft)
         if same and repair.parameters[:4] == draft.parameters[:4]:
             draft.repairs.append(repair)
             return
@@ -172,8 +178,3 @@ def _stop(draft: _Draft) -> Stop:
         tuple(draft.reports),
         tuple(draft.repairs),
     )
-
-
-def newest(stops: Sequence[Stop], since: datetime) -> tuple[Stop, ...]:
-    """Those after a moment, oldest first."""
-    return tuple(stop for stop in stops if stop.when > since)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from recoverykit.diagnosis import knowledge
+from recoverykit.diagnosis import content_rules, knowledge
 from recoverykit.diagnosis.facts import Facts
 from recoverykit.model import (
     ContentFile,
@@ -77,8 +77,7 @@ def _changes(facts: Facts) -> Iterator[Moment]:
             yield Moment(file.modified, "change", f"{driver} was written", (file.source,))
     for content in facts.all(ContentFile):
         if since is not None and content.modified > since:
-            name = content.source.path.rsplit("/", 1)[-1]
-            text = f"{name} (data of {content.driver}) was written"
+            text = f"{content_rules.name(content)} (data of {content.driver}) was written"
             yield Moment(content.modified, "change", text, (content.source,))
 
 

@@ -17,6 +17,7 @@ from recoverykit.diagnosis import knowledge, sessions, stops
 from recoverykit.diagnosis.sessions import Session
 from recoverykit.diagnosis.stops import Stop
 from recoverykit.model import (
+    LASTED,
     BootEvent,
     BootEventKind,
     BootLogBlock,
@@ -32,10 +33,8 @@ _SUMMER_TIME = timedelta(hours=1)  # the time zone's offset at that moment may d
 _ANY_ZONE = timedelta(hours=15)
 _FULL_PART = 0.9  # of the drivers that good boots load
 _TAIL_PART = 0.5  # of the late drivers
-_RESUMES = (1, 2)  # boot types of Kernel-Boot 27
 _BEYOND = 5  # drivers: fewer may load while the one before them fails
 _SERIES = timedelta(days=2)  # crashes that belong together
-_SMALL_DUMP = 0x1000_0000
 _FAILED_STARTS = 3  # sessions in a row that left no sign of coming up
 _AFTER = timedelta(minutes=1)  # files are closed a moment after the last record
 _MOMENT_ZERO = datetime.min.replace(tzinfo=UTC)
@@ -99,7 +98,7 @@ class Timeline:
 
     def _is_late(self, stop: Stop) -> bool:
         if stop.dump is not None and stop.dump.uptime is not None:
-            return stop.dump.uptime >= sessions.LASTED
+            return stop.dump.uptime >= LASTED
         told = min((record.when for record in stop.records), default=stop.when)
         before = [item for item in self.sessions if item.start.when < told - _AFTER * 10]
         ended = before[-1] if before else None
@@ -172,7 +171,7 @@ def build(evidence: Iterable[Evidence]) -> Timeline:
 def _resumed(items: Iterable[Evidence]) -> Iterator[BootEvent]:
     """Fast Startup and hibernation begin a session in which the kernel does not start anew."""
     for item in items:
-        if isinstance(item, KernelBoot) and item.boot_type in _RESUMES:
+        if isinstance(item, KernelBoot) and item.resumed:
             yield BootEvent(item.source, item.when, BootEventKind.STARTED)
 
 
@@ -205,14 +204,11 @@ def _good(past: tuple[Session, ...], found: Sequence[Stop]) -> Session | None:
 
 def _interrupts(session: Session, found: Sequence[Stop]) -> bool:
     since = session.start.when - _SERIES
-    before = {base_code(stop.code) for stop in found if since < stop.when < session.start.when}
+    before = {
+        knowledge.base_code(stop.code) for stop in found if since < stop.when < session.start.when
+    }
     end = session.last_sign.when if session.last_sign else session.start.when
-    return any(base_code(stop.code) in before for stop in found if stop.when > end)
-
-
-def base_code(code: int) -> int:
-    """Without the bit that small dumps may add (0x1000007E is 0x7E)."""
-    return code & ~_SMALL_DUMP
+    return any(knowledge.base_code(stop.code) in before for stop in found if stop.when > end)
 
 
 def _sign_without_start(events: Sequence[BootEvent], past: Sequence[Session]) -> BootEvent | None:

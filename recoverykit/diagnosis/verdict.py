@@ -17,7 +17,7 @@ from dataclasses import replace
 from recoverykit.diagnosis import content_rules, knowledge, rules, sentences, story
 from recoverykit.diagnosis.facts import Facts
 from recoverykit.diagnosis.rule import Argument
-from recoverykit.diagnosis.timeline import Timeline, base_code
+from recoverykit.diagnosis.timeline import Timeline
 from recoverykit.model import (
     ContentFile,
     Diagnosis,
@@ -52,7 +52,7 @@ def judge(install: WindowsInstall, evidence: Sequence[Evidence]) -> Diagnosis:
     facts = Facts(install, evidence)
     found = rules.findings(facts)
     others = tuple(item for item in found if item.kind not in _FILES)
-    rival = _strongest(others)
+    rival = max((weight for weight, _ in _ranked(others)), default=0)
     suspects = _suspects([item for item in found if item.kind in _FILES], facts, rival)
     kind, because = _kind(facts, suspects, others)
     if kind not in _FILES:
@@ -106,28 +106,20 @@ def _without_services(facts: Facts) -> tuple[Kind, tuple[Finding, ...]]:
     return (Kind.HIVE if broken else Kind.UNKNOWN), ()
 
 
-def _strongest(others: Sequence[Finding]) -> int:
-    """The weight of the heaviest kind that is no driver's."""
-    kinds = {item.kind for item in others}
-    return max(
-        (sum(_weights(item for item in others if item.kind is kind).values()) for kind in kinds),
-        default=0,
-    )
+def _ranked(others: Sequence[Finding]) -> list[tuple[int, Kind]]:
+    """Kinds that are no driver's with their weights, heaviest first."""
+    kinds: defaultdict[Kind, list[Finding]] = defaultdict(list)
+    for item in others:
+        kinds[item.kind].append(item)
+    return sorted(((_weight(found), kind) for kind, found in kinds.items()), reverse=True)
 
 
 def _heaviest(others: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings for the kind that has the most weight, if it has enough and no rival."""
-    kinds: defaultdict[Kind, list[Finding]] = defaultdict(list)
-    for item in others:
-        kinds[item.kind].append(item)
-    ranked = sorted(
-        ((sum(_weights(found).values()), kind) for kind, found in kinds.items()), reverse=True
-    )
-    if not ranked or ranked[0][0] < KIND_WEIGHT:
+    (weight, kind), (second, _) = [*_ranked(others), (0, Kind.UNKNOWN), (0, Kind.UNKNOWN)][:2]
+    if weight < KIND_WEIGHT or weight - second < KIND_LEAD:
         return ()
-    if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < KIND_LEAD:
-        return ()
-    return tuple(kinds[ranked[0][1]])
+    return tuple(item for item in others if item.kind is kind)
 
 
 def _ordered(others: Iterable[Finding], kind: Kind) -> tuple[Finding, ...]:
@@ -158,7 +150,7 @@ def _suspects(found: Iterable[Finding], facts: Facts, other_kind: int = 0) -> tu
 
 def _suspect(name: str, against: list[Finding], facts: Facts) -> Suspect:
     heaviest = tuple(sorted(against, key=lambda finding: -finding.weight))
-    weight = sum(_weights(heaviest).values())
+    weight = _weight(heaviest)
     verdict = Verdict.SUSPECT if weight >= SUSPECT_WEIGHT else Verdict.UNKNOWN
     if name not in facts.can_be_named:
         return _content_suspect(name, verdict, weight, heaviest, facts)
@@ -199,6 +191,10 @@ def _weights(found: Iterable[Finding]) -> Mapping[Argument, int]:
         argument = rules.ARGUMENTS[finding.rule]
         weights[argument] = max(weights.get(argument, 0), finding.weight)
     return weights
+
+
+def _weight(found: Iterable[Finding]) -> int:
+    return sum(_weights(found).values())
 
 
 def _tier(suspect: Suspect, facts: Facts) -> int:
@@ -246,22 +242,10 @@ def _is_culprit(ranked: Sequence[Suspect], facts: Facts) -> bool:
         and len(_weights(first.findings)) >= CULPRIT_ARGUMENTS
         and lead >= CULPRIT_LEAD
         and _points_to_drivers(facts.times)
-        and not _is_scattered(first, facts)
         and not _is_contradicted(first, facts)
         and not _is_rare(first, facts)
         and not _is_seen_elsewhere(first, facts)
     )
-
-
-def _is_scattered(first: Suspect, facts: Facts) -> bool:
-    """Crash after crash with another code, and most of them do not name this driver.
-
-    Bad memory hits drivers, too: one crash among many is no proof.
-    """
-    stops = facts.recent_stops
-    codes = {base_code(stop.code) for stop in stops}
-    named = sum(one.driver == first.driver for one in facts.recent_blames)
-    return len(codes) >= SCATTERED_CODES and 2 * named < len(stops)
 
 
 def _is_off(first: Suspect, facts: Facts) -> bool:
@@ -270,14 +254,16 @@ def _is_off(first: Suspect, facts: Facts) -> bool:
 
 
 def _is_rare(first: Suspect, facts: Facts) -> bool:
-    """Several crashes, most of them do not name this driver, and it did not change.
+    """Most crashes do not name it, and they are of many codes, or several and it did not change.
 
-    One crash names somebody; a role is what it always had.
+    Bad memory hits drivers, too: one crash among many is no proof, and a role it always had.
     """
     stops = facts.recent_stops
+    codes = {knowledge.base_code(stop.code) for stop in stops}
     named = sum(one.driver == first.driver for one in facts.recent_blames)
     changed = Argument.CHANGE in _weights(first.findings)
-    return len(stops) >= MANY_STOPS and 2 * named < len(stops) and not changed
+    several = len(stops) >= MANY_STOPS and not changed
+    return 2 * named < len(stops) and (several or len(codes) >= SCATTERED_CODES)
 
 
 def _is_seen_elsewhere(first: Suspect, facts: Facts) -> bool:
@@ -331,7 +317,7 @@ def _named_by(kind: Kind, because: Sequence[Finding], facts: Facts) -> tuple[Sus
                 driver=name,
                 service=service.name if service else name.removesuffix(".sys"),
                 verdict=Verdict.SUSPECT,
-                weight=sum(_weights(against).values()),
+                weight=_weight(against),
                 findings=tuple(against),
                 path=service.path if service else None,
                 company=file.company if file else "",

@@ -19,11 +19,10 @@ from recoverykit import installs
 from recoverykit.boot import esp
 from recoverykit.boot import store as stores
 from recoverykit.boot.store import Found, Role
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, why
 from recoverykit.evidence import boot_entries as entries
 from recoverykit.evidence import files, reading
 from recoverykit.evidence.boot_entries import Owner
-from recoverykit.evidence.reading import why
 from recoverykit.formats import bcd, hive_tiling
 from recoverykit.formats.bcd import Object, Store
 from recoverykit.formats.bcd_names import BOOTMGR
@@ -41,7 +40,6 @@ from recoverykit.model import (
     WindowsInstall,
 )
 
-_ESP_TYPE = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")
 _STORES = {"uefi": "EFI/Microsoft/Boot/BCD", "bios": "Boot/BCD"}
 _PROGRAMS = {"uefi": ".efi", "bios": ".exe"}
 _OPENED = (FileSystem.FAT, FileSystem.NTFS)
@@ -134,14 +132,10 @@ def _uncertain(problem: BootProblem) -> BootProblem:
 # --- which volumes ------------------------------------------------------------------------
 
 
-def _is_esp(volume: Volume) -> bool:
-    return volume.type in _ESP_TYPE
-
-
 def _unreadable(install: WindowsInstall, volumes: Sequence[Volume]) -> Iterator[BootProblem]:
     """EFI system partitions of this disk without a file system that firmware could read."""
     for volume in volumes:
-        if _is_esp(volume) and _is_beside(install, volume) and volume.filesystem not in _OPENED:
+        if volume.is_esp and _is_beside(install, volume) and volume.filesystem not in _OPENED:
             text = f"The EFI system partition {volume.name} has no FAT file system (any more)."
             yield BootProblem(Source(volume.name), BootFault.ESP_UNREADABLE, text, fatal=True)
 
@@ -160,7 +154,7 @@ def _closed(install: WindowsInstall, opened: Sequence[Volume], volumes: Sequence
     if own.scheme == "mbr" and "mbr" in others and len(opened) == 1:
         return True  # no system volume beside it: that of a BIOS machine may be on another disk
     return any(
-        _is_esp(volume)
+        volume.is_esp
         and volume not in opened
         and volume.filesystem in _OPENED
         and (volume.disk == own or volume.disk in internal)
@@ -177,7 +171,7 @@ def _firmwares(install: WindowsInstall, volume: Volume, mount: Path) -> list[str
     scheme = install.volume.disk.scheme if install.volume.disk else ""
     own = volume == install.volume
     found = []
-    if _is_esp(volume) or (not own and not esp.missing(mount, "EFI/Microsoft")):
+    if volume.is_esp or (not own and not esp.missing(mount, "EFI/Microsoft")):
         found.append("uefi")
     if scheme != "gpt":
         names = (_STORES["bios"], esp.BIOS_MANAGER, *(["Boot"] if scheme and not found else []))

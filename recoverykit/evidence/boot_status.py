@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.errors import FormatError, RecoveryKitError, why
 from recoverykit.evidence import reading
 from recoverykit.evidence.reading import Content
 from recoverykit.formats import boot_manager_log, bootstat
@@ -37,7 +37,7 @@ def collect(install: WindowsInstall) -> Iterator[Evidence]:
     try:
         content = reading.beginning(install.mount, name, _SIZE)
     except (OSError, RecoveryKitError) as exc:
-        yield Gap(Source(name), f"The boot status cannot be read: {reading.why(exc)}.")
+        yield Gap(Source(name), f"The boot status cannot be read: {why(exc)}.")
         return
     if content is None:
         return
@@ -51,7 +51,7 @@ def collect_boot_volume(volume: Volume, mount: Path) -> Iterator[Evidence]:
         try:
             content = reading.beginning(mount, name, boot_manager_log.LOG_SIZE)
         except (OSError, RecoveryKitError) as exc:
-            reason = f"The boot manager's log on {volume.name} cannot be read: {reading.why(exc)}."
+            reason = f"The boot manager's log on {volume.name} cannot be read: {why(exc)}."
             yield Gap(Source(name), reason)
             continue
         if content is not None:
@@ -62,9 +62,7 @@ def _status(content: Content) -> Evidence:
     try:
         status = bootstat.parse(content.data[: bootstat.STATUS_SIZE])
     except FormatError as exc:
-        return Gap(
-            Source(content.path, exc.offset), f"The boot status is not usable: {reading.why(exc)}."
-        )
+        return Gap(Source(content.path, exc.offset), f"The boot status is not usable: {why(exc)}.")
     return BootStatus(
         source=Source(content.path, 0),
         written=content.written,
@@ -86,7 +84,7 @@ def _events(content: Content, base: int) -> Iterator[Evidence]:
     except FormatError as exc:
         yield Gap(
             Source(content.path, base + exc.offset),
-            f"The boot log is not usable: {reading.why(exc)}.",
+            f"The boot log is not usable: {why(exc)}.",
         )
         return
     for event in deque(log.events, maxlen=MAX_EVENTS):

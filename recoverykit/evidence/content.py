@@ -15,12 +15,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from recoverykit import installs
 from recoverykit.diagnosis import knowledge
 from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.evidence import reading
 from recoverykit.formats import pe
 from recoverykit.model import (
     ContentFile,
@@ -40,7 +40,6 @@ MAKERS_DEPTH = 4  # in its maker's folder in ProgramData: maker, product, part, 
 
 _MOST_GAPS = 5
 _PAGE = 4096
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOADED = (StartType.BOOT, StartType.SYSTEM, StartType.AUTO)
 # Programs and what belongs to them, and logs: written all the time, read by no driver.
 _NO_DATA = frozenset(
@@ -219,7 +218,7 @@ class _Search:
             source=Source(path),
             driver=owner.driver,
             size=status.st_size,
-            modified=_EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000),
+            modified=reading.modified(status),
             blank=bool(start) and not any(start),
         )
 

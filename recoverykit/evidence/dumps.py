@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from recoverykit import installs
-from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.errors import FormatError, RecoveryKitError, why
 from recoverykit.evidence import files, reading
 from recoverykit.evidence.files import OpenFile
 from recoverykit.formats import crashdump
@@ -32,7 +32,6 @@ MAX_DUMPS = 12
 _PAGE_FILE = "pagefile.sys"
 _SIGNATURE = 8
 _MAX_ENTRIES = 100_000  # of one folder: the Windows folder has a few hundred
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def collect(install: WindowsInstall, settings: Sequence[Setting] = ()) -> Iterator[Evidence]:
@@ -46,7 +45,7 @@ def collect(install: WindowsInstall, settings: Sequence[Setting] = ()) -> Iterat
         try:
             _look(install, name, found, is_folder=is_folder)
         except (OSError, RecoveryKitError) as exc:
-            yield Gap(Source(name), f"Crash dumps here cannot be read: {reading.why(exc)}.")
+            yield Gap(Source(name), f"Crash dumps here cannot be read: {why(exc)}.")
     newest = sorted(found, key=lambda path: (found[path], path), reverse=True)
     for path in newest[:MAX_DUMPS]:
         yield from _dump(install, path)
@@ -80,8 +79,7 @@ def _look(
     for entry in islice(installs.on_disk(install.mount, spelled).iterdir(), _MAX_ENTRIES):
         wanted = entry.name.lower().endswith(".dmp") if is_folder else _same(entry.name, file)
         if wanted:
-            written = _EPOCH + timedelta(microseconds=entry.lstat().st_mtime_ns // 1000)
-            found[f"{spelled}/{entry.name}"] = written
+            found[f"{spelled}/{entry.name}"] = reading.modified(entry.lstat())
 
 
 def _same(one: str, other: str) -> bool:
@@ -96,7 +94,7 @@ def _dump(install: WindowsInstall, path: str) -> Iterator[Evidence]:
     except FormatError as exc:
         yield Gap(Source(path, exc.offset), f"This crash dump is not usable: {exc.problem}.")
     except (OSError, RecoveryKitError) as exc:
-        yield Gap(Source(path), f"This crash dump cannot be read: {reading.why(exc)}.")
+        yield Gap(Source(path), f"This crash dump cannot be read: {why(exc)}.")
 
 
 def _parsed(file: OpenFile, path: str, *, in_pagefile: bool) -> Iterator[Evidence]:
@@ -124,7 +122,7 @@ def _raw(install: WindowsInstall, settings: Sequence[Setting]) -> Iterator[Evide
                 if crashdump.is_dump(file.stream.read(_SIGNATURE) or b""):
                     yield from _parsed(file, spelled, in_pagefile=True)
         except (OSError, RecoveryKitError) as exc:
-            reason = f"Whether a crash dump waits in it cannot be told: {reading.why(exc)}."
+            reason = f"Whether a crash dump waits in it cannot be told: {why(exc)}."
             yield Gap(Source(name), reason)
 
 

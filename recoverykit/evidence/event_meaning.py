@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from recoverykit.formats import evtx
+from recoverykit.formats.log_text import file_name
 from recoverykit.model import (
     BootEvent,
     BootEventKind,
@@ -56,7 +57,6 @@ _KINDS = {
     (_POWER, 506): BootEventKind.LOGGED_ON,  # modern standby, in and out
     (_POWER, 507): BootEventKind.LOGGED_ON,
 }
-_RESUMED = (1, 2)  # boot types of fast startup and hibernation: the kernel was never started anew
 
 _BUGCHECK = re.compile(r"\b0x([0-9a-f]{1,8})\s*\(([^()]{1,200})\)", re.IGNORECASE)
 _PARAMETER = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE)
@@ -125,9 +125,9 @@ def _last_boot(record: evtx.Record, source: Source) -> Iterator[Evidence]:
 
 def _boot_type(record: evtx.Record, source: Source) -> Iterator[Evidence]:
     """27. A resumed kernel logs no start; it came back far enough to write this."""
-    kind = _optional(record.fields.get("BootType", ""))
-    yield KernelBoot(source, record.when, boot_type=kind)
-    if kind in _RESUMED:
+    boot = KernelBoot(source, record.when, boot_type=_optional(record.fields.get("BootType", "")))
+    yield boot
+    if boot.resumed:
         yield BootEvent(source, record.when, BootEventKind.LOGGED_ON)
 
 
@@ -213,7 +213,7 @@ def refused(
     record: evtx.Record, source: Source, path: str, *, enforced: bool = True
 ) -> DriverRefused:
     """Where only a service is told, its file is taken to have its name."""
-    file = path.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+    file = file_name(path)
     file = file if "." in file else f"{file}.sys"
     return DriverRefused(source, record.when, record.event, path, file, enforced)
 

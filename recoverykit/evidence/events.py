@@ -21,6 +21,7 @@ from typing import BinaryIO
 from recoverykit.evidence import event_logs, event_meaning, event_trouble
 from recoverykit.formats import evtx
 from recoverykit.model import (
+    LASTED,
     BootEvent,
     BootEventKind,
     DiskTrouble,
@@ -38,7 +39,6 @@ DEVICES_LOG = f"{event_logs.FOLDER}/Microsoft-Windows-Kernel-PnP%4Configuration.
 MAX_CHUNKS = 96  # 6 MiB: some fifteen thousand records, a hundred failed boots
 MAX_OTHER = 32  # 2 MiB of a log that is 1 MiB by default
 ENOUGH_GOOD = 4  # sessions that came up; older ones tell nothing about today
-LASTED = timedelta(minutes=15)  # a session alive this long came up
 MAX_ALIKE = 100  # complaints kept of one kind; a dying disk logs thousands a day
 
 _QUIET = timedelta(minutes=5)  # the most that silence between two records counts as life

@@ -13,18 +13,18 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from recoverykit import installs
 from recoverykit.errors import FormatError, TargetRefusedError
+from recoverykit.evidence import reading
 from recoverykit.formats import ntfs_volume, wof
 from recoverykit.formats.extent import Read
 from recoverykit.formats.ntfs_volume import NtfsVolume
 from recoverykit.formats.pe import Stream
 from recoverykit.model import FileSystem, Volume, WindowsInstall
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REPARSE_POINT = 0xC0  # attribute type
 _MAX_REPARSE = 16 << 10  # NTFS's own limit
 
@@ -50,7 +50,7 @@ def opened(install: WindowsInstall, relative: str) -> Iterator[OpenFile]:
     folder, _, name = relative.rpartition("/")
     where = installs.on_disk(install.mount, folder) / name
     status = where.lstat()
-    modified = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+    modified = reading.modified(status)
     if stat.S_ISLNK(status.st_mode):
         _refuse_links(install.volume, where, relative)
         with _volume(install.volume) as read:

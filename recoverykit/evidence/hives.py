@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recoverykit import installs
-from recoverykit.errors import FormatError, RecoveryKitError
-from recoverykit.evidence.reading import why
+from recoverykit.errors import FormatError, RecoveryKitError, why
 from recoverykit.formats import hive_tiling
 from recoverykit.formats.regf import SECTOR, BaseBlock
 from recoverykit.formats.regf_log import Recovery

@@ -14,12 +14,14 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from recoverykit import installs
 from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.evidence import reading
 from recoverykit.formats import inf
+from recoverykit.formats.binary import from_filetime
 from recoverykit.formats.hive import Hive, Key
 from recoverykit.model import DriverPackage, Evidence, Gap, Source, WindowsInstall
 
@@ -31,8 +33,6 @@ DRIVERS_HIVE = "System32/config/DRIVERS"
 _DATABASE = "DriverDatabase"
 _PUBLISHED = re.compile(r"oem(\d{1,6})\.inf", re.IGNORECASE)
 _FOLDER = re.compile(r"([^\\/]+\.inf)_[a-z0-9_-]+", re.IGNORECASE)
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
-_WINDOWS = datetime(1601, 1, 1, tzinfo=UTC)
 _MAX_PROBLEMS = 5
 
 
@@ -95,13 +95,9 @@ def _infs(install: WindowsInstall, folder: str) -> list[_File]:
             if match and entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 path = f"{found}/{entry.name}"
-                file = _File(entry.name, path, status.st_size, _time(status))
+                file = _File(entry.name, path, status.st_size, reading.modified(status))
                 files[int(match.group(1))] = file
     return [files[number] for number in sorted(files)]
-
-
-def _time(status: os.stat_result) -> datetime:
-    return _UNIX + timedelta(microseconds=status.st_mtime_ns // 1000)
 
 
 # --- the registry -------------------------------------------------------------------------
@@ -160,12 +156,7 @@ def _active(key: Key) -> str:
 def _imported(key: Key | None) -> datetime | None:
     value = key.value("ImportDate") if key else None
     data = value.data if value else b""
-    if len(data) != 8:
-        return None
-    try:
-        return _WINDOWS + timedelta(microseconds=int.from_bytes(data, "little") // 10)
-    except OverflowError:
-        return None
+    return from_filetime(int.from_bytes(data, "little")) if len(data) == 8 else None
 
 
 # --- the packages -------------------------------------------------------------------------
@@ -227,7 +218,7 @@ class _Store:
             found = installs.locate(self._install.mount, f"{self._install.folder}/{STORE}/{name}")
             if found is None:
                 return "", None
-            return found, _time((self._install.mount / found).stat())
+            return found, reading.modified((self._install.mount / found).stat())
         except (OSError, RecoveryKitError):
             return "", None
 

@@ -25,10 +25,9 @@ class Content:
     skipped: int = 0  # bytes in front of `data`
 
 
-def why(exc: Exception) -> str:
-    """An error as the end of a sentence, without the host's paths and without a full stop."""
-    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return text.rstrip(".")
+def modified(status: os.stat_result) -> datetime:
+    """When a file was last written."""
+    return _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
 
 
 def plain(text: str, limit: int = 300) -> str:
@@ -60,8 +59,7 @@ def _read(mount: Path, name: str, limit: int, *, from_end: bool) -> Content | No
         skipped = max(0, status.st_size - limit) & ~1 if from_end else 0  # UTF-16: whole characters
         stream.seek(skipped)
         data = _all(stream.fileno(), limit + 1 if skipped else limit)
-    written = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
-    return Content(found, data, status.st_size, written, skipped)
+    return Content(found, data, status.st_size, modified(status), skipped)
 
 
 def _all(descriptor: int, limit: int) -> bytes:

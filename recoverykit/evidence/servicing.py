@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, why
 from recoverykit.evidence import reading, servicing_markers
 from recoverykit.evidence.services import time_zone_bias
 from recoverykit.formats import cbs_log, pending_xml, pfro
@@ -93,7 +93,7 @@ def _guarded(
         if content is not None:
             yield from meaning(content)
     except (OSError, RecoveryKitError) as exc:
-        yield Gap(Source(path), f"{name} cannot be read: {reading.why(exc)}.")
+        yield Gap(Source(path), f"{name} cannot be read: {why(exc)}.")
 
 
 def _queue(content: reading.Content) -> Iterator[Evidence]:

@@ -9,14 +9,15 @@ confirmed by the real CBS.log of ../shared/data.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from recoverykit import installs
-from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.errors import FormatError, RecoveryKitError, why
 from recoverykit.evidence import reading
 from recoverykit.evidence.services import control_set
 from recoverykit.formats.hive import Hive, Key, Value
+from recoverykit.formats.log_text import file_name
+from recoverykit.formats.pfro import without_prefix
 from recoverykit.model import (
     Evidence,
     Gap,
@@ -46,7 +47,6 @@ _COMPONENTS = (
     "AdvancedInstallersNeedResolving",
     "StoreDirty",
 )
-_PREFIX = re.compile(r"^[!*@]{0,2}\d?(?:\\\?\?\\)?")
 
 
 def is_queue(text: str) -> bool:
@@ -70,7 +70,7 @@ def system(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
         if setup is not None:
             yield from _setup(install, setup)
     except FormatError as exc:
-        reason = f"Not all of what waits for the next boot was read: {reading.why(exc)}."
+        reason = f"Not all of what waits for the next boot was read: {why(exc)}."
         yield Gap(Source(install.system_hive, exc.offset, path), reason)
 
 
@@ -104,12 +104,12 @@ def _renames(install: WindowsInstall, manager: Key, name: str) -> Iterator[Evide
         if number >= MAX_RENAMES:
             yield Gap(source, f"There are more than {MAX_RENAMES} renames: the rest was not read.")
             return
-        old, new = _PREFIX.sub("", old), _PREFIX.sub("", new)
+        old, new = without_prefix(old), without_prefix(new)
         yield PendingRename(source, old, new, _driver(new) or _driver(old))
 
 
 def _driver(path: str) -> str:
-    name = path.rsplit("\\", 1)[-1].lower()
+    name = file_name(path)
     return name if name.endswith(".sys") else ""
 
 
@@ -130,9 +130,9 @@ def software(install: WindowsInstall) -> Iterator[Evidence]:
     """The marks of component based servicing."""
     path = install.software_hive
     try:
-        hive = _load(install, path, MAX_SOFTWARE)
+        hive, _ = installs.read_hive(install, path, limit=MAX_SOFTWARE)
     except (OSError, RecoveryKitError) as exc:
-        yield Gap(Source(path), f"Whether an update waits is not known: {reading.why(exc)}.")
+        yield Gap(Source(path), f"Whether an update waits is not known: {why(exc)}.")
         return
     try:
         yield from _queue_command(path, hive)
@@ -142,15 +142,8 @@ def software(install: WindowsInstall) -> Iterator[Evidence]:
     except FormatError as exc:
         yield Gap(
             Source(path, exc.offset, _CBS),
-            f"Whether an update waits is not known: {reading.why(exc)}.",
+            f"Whether an update waits is not known: {why(exc)}.",
         )
-
-
-def _load(install: WindowsInstall, path: str, limit: int) -> Hive:
-    size = installs.on_disk(install.mount, path).stat().st_size
-    if size > limit:
-        raise FormatError("hive", 0, f"{size} bytes are more than {limit}: it was not read")
-    return installs.read_hive(install, path)[0]
 
 
 def _queue_command(path: str, hive: Hive) -> Iterator[Evidence]:
@@ -200,16 +193,14 @@ def components(install: WindowsInstall) -> Iterator[Evidence]:
         if found is None:
             return
         path = found
-        root = _load(install, path, MAX_COMPONENTS).root
+        root = installs.read_hive(install, path, limit=MAX_COMPONENTS)[0].root
         for name, value in zip(_COMPONENTS, root.values_of(*_COMPONENTS), strict=True):
             if value is not None and _is_set(value):
                 text = f"The component store says {name}={_shown(value)}."
                 source = Source(path, value.offset, name)
                 yield PendingServicing(source, name, text, root.last_written)
     except (OSError, RecoveryKitError) as exc:
-        yield Gap(
-            Source(path), f"The component store was not asked about updates: {reading.why(exc)}."
-        )
+        yield Gap(Source(path), f"The component store was not asked about updates: {why(exc)}.")
 
 
 def _is_set(value: Value) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, why
 from recoverykit.evidence import reading
 from recoverykit.formats import srttrail
 from recoverykit.model import Evidence, Gap, Source, StartupRepair, WindowsInstall
@@ -25,9 +25,7 @@ def collect(install: WindowsInstall) -> Iterator[Evidence]:
         try:
             yield from _read(install, path)
         except (OSError, RecoveryKitError) as exc:
-            yield Gap(
-                Source(path), f"The log of Startup Repair cannot be read: {reading.why(exc)}."
-            )
+            yield Gap(Source(path), f"The log of Startup Repair cannot be read: {why(exc)}.")
 
 
 def _read(install: WindowsInstall, path: str) -> Iterator[Evidence]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from recoverykit import installs
 from recoverykit.errors import RecoveryKitError
+from recoverykit.evidence import reading
 from recoverykit.formats import wer
 from recoverykit.model import Evidence, Gap, Source, WerReport, WindowsInstall
 
@@ -51,17 +52,16 @@ def _kernel_reports(install: WindowsInstall, folder: str) -> Iterator[tuple[int,
 def _report(install: WindowsInstall, folder: str) -> Iterator[Evidence]:
     path = f"{folder}/Report.wer"
     try:
-        found = installs.locate(install.mount, path)
-        if found is None:  # the report is being written, or was cleaned away
+        content = reading.beginning(install.mount, path, wer.MAX_BYTES)
+        if content is None:  # the report is being written, or was cleaned away
             return
-        with installs.on_disk(install.mount, found).open("rb") as stream:
-            report = wer.parse(stream.read(wer.MAX_BYTES))
+        report = wer.parse(content.data)
     except (OSError, RecoveryKitError) as exc:
         yield Gap(Source(path), f"this error report cannot be read: {exc}")
         return
     if report.event.lower() == wer.BLUE_SCREEN.lower():
         yield WerReport(
-            source=Source(found),
+            source=Source(content.path),
             when=report.when,
             bugcheck=report.code,
             bucket=report.bucket,

@@ -16,9 +16,10 @@ import struct
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import log_text
 
 LOG_SIZE = 0x10000
 _VERSIONS = (2, 3, 4)
@@ -167,11 +168,7 @@ def _moment(data: bytes) -> datetime | None:
     """The time a log was opened at: eight 16-bit numbers, without the last two."""
     if len(data) < 16:
         return None
-    year, month, day, hour, minute, second = struct.unpack_from("<6H", data)
-    try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
+    return log_text.moment(*struct.unpack_from("<6H", data))
 
 
 def _when(entry: Entry, clock: tuple[datetime, int] | None) -> datetime | None:

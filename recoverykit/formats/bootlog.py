@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import log_text
 from recoverykit.model import BootLogBlock, BootLogLine, Source
 
 MAX_BLOCKS = 64  # the newest are kept: one to judge, the others to compare it with
@@ -208,7 +209,4 @@ def _moment(line: str) -> datetime | None:
         return None
     month, day, year, hour, minute, second = (int(part) for part in match.groups()[:6])
     micro = int((match.group(7) or "0").ljust(6, "0"))
-    try:
-        return datetime(year, month, day, hour, minute, second, micro, tzinfo=UTC)
-    except ValueError:
-        return None
+    return log_text.moment(year, month, day, hour, minute, second, micro)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from recoverykit.formats import log_text
 
 MAX_FAILURES = 20
 _MAX_LINE = 1024
@@ -73,7 +75,4 @@ def _failure(offset: int, text: str) -> Failure:
 
 def _moment(stamp: re.Match[str]) -> datetime | None:
     year, month, day, hour, minute, second = (int(part) for part in stamp.groups())
-    try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
+    return log_text.moment(year, month, day, hour, minute, second)

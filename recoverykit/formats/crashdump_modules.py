@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from recoverykit.formats.crashdump_header import Header
 from recoverykit.formats.crashdump_memory import Memory
+from recoverykit.formats.log_text import file_name
 from recoverykit.model import Module
 
 MAX_MODULES = 2048  # ten times what a machine has
@@ -47,11 +48,6 @@ class Map:
         return module if address - module.base < module.size else None
 
 
-def file_name(path: str) -> str:
-    """The last part of a path, in lower case."""
-    return path.replace("/", "\\").rsplit("\\", 1)[-1].lower()
-
-
 def text(data: bytes) -> str:
     """UTF-16 as far as its NUL, without what no name has."""
     decoded = data[: len(data) & ~1].decode("utf-16-le", "replace").split("\0", 1)[0]
@@ -64,7 +60,7 @@ def loaded(memory: Memory, header: Header) -> Iterator[Module]:
     """The list PsLoadedModuleList, in load order; it ends where it cannot be read any more."""
     layout, size = _ENTRY[header.wide]
     head = header.loaded_modules
-    at = _pointer(memory, head, header.word)
+    at = pointer(memory, head, header.word)
     seen = {head}
     while at and at not in seen and len(seen) <= MAX_MODULES:
         seen.add(at)
@@ -80,7 +76,8 @@ def loaded(memory: Memory, header: Header) -> Iterator[Module]:
             yield Module(name, base, length, stamp, path)
 
 
-def _pointer(memory: Memory, address: int, width: int) -> int:
+def pointer(memory: Memory, address: int, width: int) -> int:
+    """What lies there; 0 where the dump does not have it."""
     data = memory.read(address, width)
     return int.from_bytes(data, "little") if len(data) == width else 0
 
@@ -111,8 +108,8 @@ def unloaded(memory: Memory, header: Header) -> Iterator[Module]:
         return
     mask = (1 << 8 * header.word) - 1
     array, last = (value & mask for value in struct.unpack_from("<QQ", data, _UNLOADED_AT))
-    array = _pointer(memory, array, header.word)
-    newest = _pointer(memory, last, 4) % MAX_UNLOADED
+    array = pointer(memory, array, header.word)
+    newest = pointer(memory, last, 4) % MAX_UNLOADED
     layout = _RING[header.wide]
     ring = memory.read(array, MAX_UNLOADED * layout.size)
     for number in range(MAX_UNLOADED):

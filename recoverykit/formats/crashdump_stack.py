@@ -15,7 +15,7 @@ from recoverykit.formats import bugcheck_address, crashdump_modules
 from recoverykit.formats.bugcheck_address import Kind, Place
 from recoverykit.formats.crashdump_header import Header, registers
 from recoverykit.formats.crashdump_memory import Memory
-from recoverykit.formats.crashdump_modules import Map
+from recoverykit.formats.crashdump_modules import Map, pointer
 from recoverykit.model import StackHit
 
 MAX_HITS = 512
@@ -69,17 +69,12 @@ def _address(place: Place, header: Header, memory: Memory) -> int:
     if place.kind is Kind.INSTRUCTION:
         return value
     if place.kind is Kind.RECORD:
-        return _pointer(header, memory, value + _RECORD_ADDRESS[header.word])
+        return pointer(memory, value + _RECORD_ADDRESS[header.word], header.word)
     if place.kind is Kind.CONTEXT:
         return registers(header.machine, memory.read(value, _CONTEXT))[1]
     if place.kind is Kind.TRAP:
         offset = _TRAP.get(header.machine)
-        return 0 if offset is None else _pointer(header, memory, value + offset)
+        return 0 if offset is None else pointer(memory, value + offset, header.word)
     for offset in _BLOCKED[header.word]:
-        value = _pointer(header, memory, value + offset) if value else 0
+        value = pointer(memory, value + offset, header.word) if value else 0
     return value
-
-
-def _pointer(header: Header, memory: Memory, address: int) -> int:
-    data = memory.read(address, header.word)
-    return int.from_bytes(data, "little") if len(data) == header.word else 0

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from recoverykit.errors import FormatError
 from recoverykit.formats.crashdump_header import STRUCTURE, Header
-from recoverykit.formats.crashdump_modules import MAX_MODULES, MAX_NAME, file_name, text
+from recoverykit.formats.crashdump_modules import MAX_MODULES, MAX_NAME, text
+from recoverykit.formats.log_text import file_name
 from recoverykit.formats.pe import Stream
 from recoverykit.model import Module
 

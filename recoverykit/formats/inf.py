@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import log_text
 
 MAX_BYTES = 4 << 20  # the INFs of graphics drivers come near to 2 MiB
 MAX_LINES = 200_000
@@ -78,14 +79,7 @@ def parse(data: bytes) -> Inf:
 def _text(data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise FormatError(_INF, MAX_BYTES, f"{len(data)} bytes are more than an INF has")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+    return log_text.decoded(data)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -202,7 +196,7 @@ def _services(sections: Sections, strings: dict[str, str]) -> Iterator[str]:
 def _files(sections: Sections, strings: dict[str, str]) -> Iterator[str]:
     seen: set[str] = set()
     for raw in _named_files(sections):
-        name = _expanded(raw, strings).replace("/", "\\").rsplit("\\", 1)[-1].strip().lower()
+        name = log_text.file_name(_expanded(raw, strings)).strip()
         if name and name not in seen:
             seen.add(name)
             yield name

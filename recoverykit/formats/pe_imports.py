@@ -100,7 +100,7 @@ class _Memory:
                 break
             data += block[start : start + size - len(data)]
         if len(data) < size or at + size > stop:
-            raise FormatError("PE file", at, "is cut off")
+            raise FormatError(pe.FILE, at, "is cut off")
         return data
 
     def text(self, address: int) -> str:
@@ -113,7 +113,7 @@ class _Memory:
         data = self.read(address, min(_MAX_NAME, stop - at))
         end = data.find(b"\0")
         if end < 0:
-            raise FormatError("PE file", at, "a name has no end")
+            raise FormatError(pe.FILE, at, "a name has no end")
         return data[:end].decode("latin-1")
 
     def _place(self, address: int) -> tuple[int, int]:
@@ -124,7 +124,7 @@ class _Memory:
                 if 0 <= address - section.address < section.stored:
                     break
             else:
-                raise FormatError("PE file", 0, f"address {address:#x} is not in the file")
+                raise FormatError(pe.FILE, 0, f"address {address:#x} is not in the file")
             self._section = section
         return section.offset + address - section.address, section.offset + section.stored
 
@@ -134,6 +134,6 @@ class _Memory:
         block = self._blocks.get(number)
         if block is None:
             if len(self._blocks) >= _MAX_BLOCKS:
-                raise FormatError("PE file", at, "its tables are scattered all over it")
+                raise FormatError(pe.FILE, at, "its tables are scattered all over it")
             block = self._blocks[number] = read_at(self._stream, number * _BLOCK, _BLOCK)
         return block, start

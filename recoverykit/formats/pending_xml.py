@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recoverykit.errors import FormatError
+from recoverykit.formats.log_text import file_name
 
 _HEAD = 4096  # characters within which the root element begins
 _MAX_NAMED = 200
@@ -77,6 +78,6 @@ def _queues(text: str, start: int) -> Iterator[tuple[int, int]]:
 def _drivers(attributes: str) -> Iterator[str]:
     """Drivers outside the component store: what lies in there is only moved from."""
     for path in _PATHS.findall(attributes):
-        name = path.replace("/", "\\").rsplit("\\", 1)[-1].lower()
+        name = file_name(path)
         if name.endswith(".sys") and "\\winsxs\\" not in path.lower():
             yield name

@@ -15,9 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import log_text
 
 MAX_FAILURES = 200
 _MAX_LINE = 2048
@@ -53,10 +54,15 @@ def parse(data: bytes) -> tuple[Failure, ...]:
     return tuple(blocks[-1][-MAX_FAILURES:])
 
 
+def without_prefix(name: str) -> str:
+    """A name of a pending rename without the marks and the \\??\\ that stand before it."""
+    return _PREFIX.sub("", name)
+
+
 def _blocks(data: bytes) -> Iterator[list[Failure]]:
     """A block ends with its count, or where the time leaps."""
     failures: list[Failure] = []
-    for number, line in enumerate(re.split(r"\r\n|\n|\r", _text(data)), start=1):
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", log_text.decoded(data)), start=1):
         failure = _failure(number, line[:_MAX_LINE])
         if failure is not None:
             if failures and failures[-1].when != failure.when and _is_far(failures[-1], failure):
@@ -77,17 +83,6 @@ def _is_far(one: Failure, other: Failure) -> bool:
     return abs((other.when - one.when).total_seconds()) > 300
 
 
-def _text(data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
 def _failure(number: int, line: str) -> Failure | None:
     match = _ERROR.search(line)
     if match:
@@ -96,7 +91,7 @@ def _failure(number: int, line: str) -> Failure | None:
     match = _OLD_ERROR.search(line)
     if match:
         code = int(match.group(2)) & 0xFFFF_FFFF
-        return Failure(number, _moment(line), _PREFIX.sub("", match.group(1)), "", code)
+        return Failure(number, _moment(line), without_prefix(match.group(1)), "", code)
     return None
 
 
@@ -108,7 +103,7 @@ def _split(names: str) -> tuple[str, str]:
         old, new = parts
     if new.startswith("|"):
         new = ""
-    return _PREFIX.sub("", old.strip()), _PREFIX.sub("", new.strip())
+    return without_prefix(old.strip()), without_prefix(new.strip())
 
 
 def _moment(line: str) -> datetime | None:
@@ -116,7 +111,4 @@ def _moment(line: str) -> datetime | None:
     if match is None:
         return None
     month, day, year, hour, minute, second = (int(part) for part in match.groups())
-    try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
+    return log_text.moment(year, month, day, hour, minute, second)

@@ -16,9 +16,10 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import log_text
 from recoverykit.model import DriverInstall, Source
 
 MAX_INSTALLS = 5_000  # the newest are kept; a machine of ten years has some hundreds
@@ -170,10 +171,7 @@ def _moment(line: bytes) -> datetime | None:
     if match is None:
         return None
     year, month, day, hour, minute, second, milli = (int(part or b"0") for part in match.groups())
-    try:
-        return datetime(year, month, day, hour, minute, second, milli * 1000, tzinfo=UTC)
-    except ValueError:
-        return None
+    return log_text.moment(year, month, day, hour, minute, second, milli * 1000)
 
 
 def _status(data: bytes, footer: int, limit: int) -> bytes:

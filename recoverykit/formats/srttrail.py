@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from recoverykit.errors import FormatError
+from recoverykit.formats import log_text
 
 MAX_LINES = 400_000  # 1,500 sessions with a blank line after every line
 _MAX_LINE = 2048  # characters; the rest of a longer one is not looked at
@@ -105,16 +106,9 @@ def parse(data: bytes, written: datetime | None = None) -> Trail:
 
 def _text(data: bytes) -> str:
     """UTF-16LE with a mark as Windows writes it; anything an editor may have made of it."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le", "replace")
-    if data[:1] == b"\0":
+    if data[:1] == b"\0" != data[1:2]:
         return data.decode("utf-16-be", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+    return log_text.decoded(data)
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
@@ -266,12 +260,8 @@ def _between(match: re.Match[str]) -> str:
 def _reading(match: re.Match[str], order: str, hour: int) -> datetime | None:
     told = dict(zip(order, (int(match.group(n)) for n in (1, 2, 3)), strict=True))
     year = told["y"] + (2000 if told["y"] < 100 else 0)
-    try:
-        return datetime(
-            year, told["m"], told["d"], hour, int(match.group(6)), int(match.group(7)), tzinfo=UTC
-        )
-    except ValueError:
-        return None
+    minute, second = int(match.group(6)), int(match.group(7))
+    return log_text.moment(year, told["m"], told["d"], hour, minute, second)
 
 
 def _is_plausible(moment: datetime, written: datetime | None) -> bool:

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from recoverykit.errors import FormatError
+from recoverykit.formats.binary import from_filetime
 
 MAX_BYTES = 1 << 20  # a kernel report has some 10 KiB
 BLUE_SCREEN = "BlueScreen"
 
 _REPORT = "WER report"
-_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _PARAMETERS = 4
 _MAX_BUCKET = 512
 _HEX = re.compile(r"(?:0x)?([0-9a-f]{1,16})", re.IGNORECASE)
@@ -81,12 +81,7 @@ def _number(text: str) -> int | None:
 
 
 def _time(ticks: str) -> datetime | None:
-    if not re.fullmatch(r"[0-9]{1,19}", ticks) or int(ticks) == 0:
-        return None
-    try:
-        return _EPOCH + timedelta(microseconds=int(ticks) // 10)
-    except OverflowError:
-        return None
+    return from_filetime(int(ticks)) if re.fullmatch(r"[0-9]{1,19}", ticks) else None
 
 
 # --- the module a bucket names ------------------------------------------------------------

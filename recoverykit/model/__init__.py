@@ -41,6 +41,7 @@ from recoverykit.model.machine import (
     Vouching,
 )
 from recoverykit.model.past import (
+    LASTED,
     BootEvent,
     BootEventKind,
     BootLogBlock,
@@ -128,6 +129,7 @@ Evidence = (
 )
 
 __all__ = [
+    "LASTED",
     "Action",
     "BootEvent",
     "BootEventKind",

@@ -95,6 +95,9 @@ class WerReport:
     parameters: tuple[int, ...] = ()
 
 
+LASTED = timedelta(minutes=15)  # a session alive this long came up
+
+
 class BootEventKind(StrEnum):
     STARTED = "started"  # Kernel-General 12, EventLog 6005
     SHUT_DOWN = "shut-down"  # Kernel-General 13, EventLog 6006: a clean end
@@ -120,6 +123,11 @@ class KernelBoot:
     last_shutdown_good: bool | None = None
     last_boot_good: bool | None = None  # of the boot before this one
     last_boot_id: int | None = None
+
+    @property
+    def resumed(self) -> bool:
+        """Fast startup or hibernation: the kernel was never started anew."""
+        return self.boot_type in (1, 2)
 
 
 @dataclass(frozen=True, slots=True)

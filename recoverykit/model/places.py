@@ -66,6 +66,11 @@ class Volume:
     refusal: str = ""  # one sentence why it must not be written; "" when it may
     type: str = ""  # of its partition: GPT type GUID or MBR "0x07", lower case
 
+    @property
+    def is_esp(self) -> bool:
+        """Whether it is an EFI system partition (UEFI specification, sections 5.2 and 5.3)."""
+        return self.type in ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")
+
 
 @dataclass(frozen=True, slots=True)
 class NtfsState:

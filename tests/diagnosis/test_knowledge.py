@@ -212,12 +212,6 @@ def test_live_dumps_are_no_crashes(code: int, expected: bool) -> None:
     assert knowledge.is_live_dump(code) is expected
 
 
-def test_storage_classes_are_guids() -> None:
-    classes = knowledge.storage_classes()
-    assert "{4d36e967-e325-11ce-bfc1-08002be10318}" in classes
-    assert all(len(guid) == 38 and guid == guid.lower() for guid in classes)
-
-
 def test_lists_are_clean() -> None:
     names = knowledge.inbox_drivers()
     assert len(names) > 500

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recoverykit.formats import bugcheck_address, crashdump_modules, crashdump_stack
+from recoverykit.formats import bugcheck_address, crashdump_modules, crashdump_stack, log_text
 from recoverykit.formats.bugcheck_address import PLACES, Kind
 from recoverykit.formats.crashdump_modules import Map
 from recoverykit.model import CrashDump, Module
@@ -286,7 +286,7 @@ def test_owners_at_the_edges() -> None:
 def test_names_lose_what_no_name_has() -> None:
     assert crashdump_modules.text("a\x1b[31m.sys\0junk".encode("utf-16-le")) == "a[31m.sys"
     assert crashdump_modules.text("a\ud800".encode("utf-16-le", "surrogatepass")) == "a\ufffd"
-    assert crashdump_modules.file_name("\\??\\C:\\X\\Acme.SYS") == "acme.sys"
+    assert log_text.file_name("\\??\\C:\\X\\Acme.SYS") == "acme.sys"
 
 
 def test_a_driver_with_a_path_of_its_own() -> None:
