@@ -93,9 +93,9 @@ _CONDITIONS = (
         f"{verdict.MANY_STOPS} or more and it did not change, half of them name it."
     ),
     (
-        "Where no more than a change and a role speak against it, it is on the stack of a dump since "
-        "the last good boot, if any has one; and no other failed boot in the boot log came well past "
-        "it."
+        "Where no more than a change and a role speak against it, it is on the stack of a dump "
+        "since the last good boot, if any has one; and no other failed boot in the boot log came "
+        "well past it."
     ),
     (
         "No stop code since the last good boot points to a disk, the registry, the hardware or "
