@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,9 +25,9 @@ from typing import Annotated, Any
 import typer
 
 from bench import event_logs, text_logs
+from bench.contest import process
 from tests.builders import dump, history, pe, registry, windows
 from tests.builders.dump_shape import Mod
-from tests.conftest import REPOSITORY
 from tests.independent import registry as independent
 
 MAX_CPU, MAX_MEMORY = 5.0, 250.0  # seconds, MB
@@ -157,13 +156,9 @@ def _write_dumps(machine: windows.Windows, third: list[str]) -> None:
 
 def run(argv: list[str]) -> tuple[Cost, str]:
     """A process of its own: what it cost, and what it printed."""
-    with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 3):
-        raise SystemExit(f"{argv[:4]} ended with {process.returncode}")
+    printed, code, usage = process(argv)
+    if code not in (0, 3):
+        raise SystemExit(f"{argv[:4]} ended with {code}")
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), printed
 
 

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bench.registry import Contestant, Run, measure
+from bench.contest import OURS, Contestant, Run, in_turns, table_row, usual_counts
 from tests.builders import dump
 from tests.builders.dump import Mod
 
-OURS = "recoverykit"
 CONTESTANTS = (
     Contestant(OURS, "dump_ours"),
     Contestant("kdmp-parser (C++)", "dump_kdmp"),
@@ -75,18 +73,13 @@ def write(path: Path, size: int) -> None:
 
 
 def compete(path: Path, rounds: int) -> list[Result]:
-    runs: dict[str, list[Run]] = {each.name: [] for each in CONTESTANTS}
-    for turn in range(rounds + 1):
-        for each in CONTESTANTS:
-            run = measure(each, "dump", [path])
-            if turn:  # the first one warms the caches
-                runs[each.name].append(run)
-    usual, _ = Counter(json.dumps(each[0].counts) for each in runs.values()).most_common(1)[0]
+    runs = in_turns(CONTESTANTS, "dump", rounds, lambda: [path])
+    usual = usual_counts(runs)
     ours = median(run.cpu for run in runs[OURS])
     return [_result(each.name, runs[each.name], ours, usual) for each in CONTESTANTS]
 
 
-def _result(name: str, runs: list[Run], ours: float, usual: str) -> Result:
+def _result(name: str, runs: list[Run], ours: float, usual: dict[str, Any]) -> Result:
     cpu = median(run.cpu for run in runs)
     return Result(
         name,
@@ -95,7 +88,7 @@ def _result(name: str, runs: list[Run], ours: float, usual: str) -> Result:
         max(run.cpu for run in runs),
         median(run.process for run in runs),
         max(run.peak for run in runs),
-        agrees=json.dumps(runs[0].counts) == usual,
+        agrees=runs[0].counts == usual,
         ratio=cpu / ours,
         met=cpu <= LIMIT if name == OURS else cpu / ours >= TARGETS[name],
     )
@@ -104,7 +97,7 @@ def _result(name: str, runs: list[Run], ours: float, usual: str) -> Result:
 def show(results: list[Result]) -> None:
     head = ("contestant", "CPU ms (min-max)", "x ours", "target", "process s", "peak MiB")
     widths = (19, 26, 8, 15, 10, 8)
-    typer.echo("  ".join(text.ljust(width) for text, width in zip(head, widths, strict=True)))
+    typer.echo(table_row(head, widths))
     for one in results:
         target = "<=5 ms" if one.contestant == OURS else f">={TARGETS[one.contestant]:.0f}x"
         cells = (
@@ -115,8 +108,7 @@ def show(results: list[Result]) -> None:
             f"{one.process:.3f}",
             f"{one.peak / (1 << 20):.0f}",
         )
-        line = "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True))
-        typer.echo(line.rstrip() + ("" if one.agrees else "  OTHER COUNTS"))
+        typer.echo(table_row(cells, widths) + ("" if one.agrees else "  OTHER COUNTS"))
 
 
 def main(

@@ -18,8 +18,6 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,50 +29,19 @@ from typing import Annotated
 
 import typer
 
+from bench.contest import OURS, Contestant, Run, in_turns
 from recoverykit.formats import evtx as reader
 from tests.builders import events, evtx, history
-from tests.conftest import REAL_DATA, REPOSITORY
+from tests.conftest import REAL_DATA
 
 SAMPLES = ("win10_1703_System.evtx", "srv2008r2_DC1_System.evtx", "win7_System_bugcheck.evtx")
 SIZE = 20_910_080  # bytes: 319 chunks
 TARGET = 0.4  # of the CPU of evtx-rs with json.loads
 CHUNK, HEADER = 0x10000, 4096
 
-_THEIRS = """
-import json, sys, time, warnings
-from evtx import PyEvtxParser
-warnings.simplefilter("ignore")
-begun, count = time.process_time(), 0
-for record in PyEvtxParser(sys.argv[1], 1, skip_errors=True).records_json():
-    json.loads(record["data"])
-    count += 1
-cpu = time.process_time() - begun
-"""
-_OURS = """
-import sys, time
-from pathlib import Path
-from recoverykit.evidence import events
-begun = time.process_time()
-with Path(sys.argv[1]).open("rb") as stream:
-    count = sum(1 for _ in events.read(stream, "System.evtx"))
-cpu = time.process_time() - begun
-"""
-_ANSWER = """
-with open("/proc/self/status") as status:
-    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
-print(f'{{"cpu": {cpu}, "count": {count}, "peak": {peak}}}')
-"""
-
-
-CONTESTANTS = {"evtx-rs + json.loads": _THEIRS, "recoverykit": _OURS}
+THEIRS = "evtx-rs + json.loads"
+CONTESTANTS = (Contestant(THEIRS, "events_evtx_rs"), Contestant(OURS, "events_ours"))
 LOGS = ("lived in", "no end", "boot loop")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    cpu: float  # seconds
-    count: int  # records, or pieces of evidence
-    peak: int  # KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,28 +127,11 @@ def _renumbered(chunk: bytes, number: int) -> tuple[bytes, int]:
     return bytes(data), number
 
 
-def measure(script: str, log: Path) -> Run:
-    done = subprocess.run(
-        [sys.executable, "-c", script + _ANSWER, str(log)],
-        check=True,
-        capture_output=True,
-        cwd=REPOSITORY,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"},
-    )
-    return Run(**json.loads(done.stdout))
-
-
 def compete(kind: str, rounds: int, folder: Path) -> Result:
     path = folder / f"{kind}.evtx"
     path.write_bytes(build(kind))
-    runs: dict[str, list[Run]] = {name: [] for name in CONTESTANTS}
-    for turn in range(rounds + 1):
-        for name, script in CONTESTANTS.items():
-            run = measure(script, path)
-            if turn:  # the first one warms the caches
-                runs[name].append(run)
-    theirs, ours = runs.values()
-    return _result(kind, theirs, ours)
+    runs = in_turns(CONTESTANTS, "log", rounds, lambda: [path])
+    return _result(kind, runs[THEIRS], runs[OURS])
 
 
 def _result(kind: str, theirs: Sequence[Run], ours: Sequence[Run]) -> Result:
@@ -194,9 +144,9 @@ def _result(kind: str, theirs: Sequence[Run], ours: Sequence[Run]) -> Result:
         median(times),
         min(times),
         max(times),
-        theirs[0].count,
-        ours[0].count,
-        max(run.peak for run in ours),
+        theirs[0].counts["found"],
+        ours[0].counts["found"],
+        max(run.peak for run in ours) >> 10,
         ratio,
         ratio <= TARGET,
     )

@@ -19,9 +19,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,20 +28,13 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.conftest import REAL_DATA, REPOSITORY, read_real
+from bench.contest import OURS, Contestant, Run, in_turns, table_row, usual_counts
+from tests.conftest import REAL_DATA, read_real
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-hivex is
-OURS = "recoverykit"
 SYSTEM, SOFTWARE = "regipy_SYSTEM_WIN_10_1709.xz", "plaso_win7_SOFTWARE.xz"
 CLEAN = "dissect_SYSTEM.gz"
 DIRTY = ("regipy_SYSTEM_B.xz", "regipy_SYSTEM_B.LOG1.xz", "regipy_SYSTEM_B.LOG2.xz")
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    name: str
-    script: str
-    python: str = sys.executable
 
 
 CONTESTANTS = {
@@ -104,14 +94,6 @@ ROWS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    cpu: float  # seconds, of the work
-    process: float  # seconds, of the whole process
-    peak: int  # bytes
-    counts: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     row: str
     contestant: str
@@ -127,37 +109,14 @@ class Result:
     met: bool | None
 
 
-def measure(contestant: Contestant, work: str, files: Sequence[Path]) -> Run:
-    """Raises RuntimeError where the contestant fails."""
-    script = REPOSITORY / "bench" / "contestants" / f"{contestant.script}.py"
-    child = subprocess.Popen(
-        [contestant.python, str(script), work, *map(str, files)],
-        stdout=subprocess.PIPE,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"},
-        cwd=REPOSITORY,
-    )
-    assert child.stdout is not None
-    printed = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    child.stdout.close()
-    if child.returncode:
-        raise RuntimeError(f"{contestant.name} failed at {work}")
-    answer = json.loads(printed)
-    whole = usage.ru_utime + usage.ru_stime
-    return Run(answer["cpu"], whole, answer["peak"], answer["counts"])
-
-
 def compete(row: Row, folder: Path, rounds: int) -> list[Result]:
     files = [_staged(name, folder) for name in row.files]
-    runs: dict[str, list[Run]] = {name: [] for name in row.names}
-    for turn in range(rounds + 1):
-        for name in row.names:
-            used = [_copy(file, folder / "fresh") for file in files] if row.writes else files
-            run = measure(CONTESTANTS[name], row.work, used)
-            if turn:  # the first one warms the caches
-                runs[name].append(run)
-    usual, _ = Counter(json.dumps(each[0].counts) for each in runs.values()).most_common(1)[0]
+
+    def fresh() -> Sequence[Path]:
+        return [_copy(file, folder / "fresh") for file in files] if row.writes else files
+
+    runs = in_turns([CONTESTANTS[name] for name in row.names], row.work, rounds, fresh)
+    usual = usual_counts(runs)
     ours = median(run.cpu for run in runs[OURS]) if OURS in runs else None
     return [_result(row, name, runs[name], ours, usual) for name in row.names]
 
@@ -174,7 +133,9 @@ def _copy(file: Path, folder: Path) -> Path:
     return Path(shutil.copyfile(file, folder / file.name))
 
 
-def _result(row: Row, name: str, runs: Sequence[Run], ours: float | None, usual: str) -> Result:
+def _result(
+    row: Row, name: str, runs: Sequence[Run], ours: float | None, usual: dict[str, Any]
+) -> Result:
     cpu = median(run.cpu for run in runs)
     ratio = cpu / ours if ours else None
     target = row.targets.get(name)
@@ -187,7 +148,7 @@ def _result(row: Row, name: str, runs: Sequence[Run], ours: float | None, usual:
         median(run.process for run in runs),
         max(run.peak for run in runs),
         runs[0].counts,
-        agrees=json.dumps(runs[0].counts) == usual,
+        agrees=runs[0].counts == usual,
         ratio=ratio,
         target=target,
         met=None if ratio is None or target is None else ratio >= target,
@@ -197,7 +158,7 @@ def _result(row: Row, name: str, runs: Sequence[Run], ours: float | None, usual:
 def show(results: Sequence[Result]) -> None:
     head = ("work", "contestant", "CPU s (min-max)", "x ours", "target", "process s", "peak MiB")
     widths = (17, 16, 24, 7, 14, 9, 8)
-    typer.echo("  ".join(text.ljust(width) for text, width in zip(head, widths, strict=True)))
+    typer.echo(table_row(head, widths))
     for one in results:
         cells = (
             one.row,
@@ -208,8 +169,8 @@ def show(results: Sequence[Result]) -> None:
             f"{one.process:.3f}",
             f"{one.peak / (1 << 20):.0f}",
         )
-        line = "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True))
-        typer.echo(line.rstrip() + ("" if one.agrees else f"  OTHER COUNTS {one.counts}"))
+        line = table_row(cells, widths)
+        typer.echo(line + ("" if one.agrees else f"  OTHER COUNTS {one.counts}"))
 
 
 def _verdict(one: Result) -> str:

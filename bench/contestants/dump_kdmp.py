@@ -8,23 +8,12 @@ import kdmp_parser
 
 from bench.contestants.clock import Counts, main
 from bench.contestants.dump_walk import WORDS, hits, modules
+from tests.independent.kdmp_dump import Memory
 
 
 def dump(path: str) -> Counts:
     found = kdmp_parser.KernelDumpParser(path)
-    pages: dict[int, bytearray] = {}
-
-    def read(address: int, size: int) -> bytes:
-        pieces = b""
-        while size > 0:
-            base = address & ~0xFFF
-            if base not in pages:
-                pages[base] = found.read_virtual_page(base)
-            piece = bytes(pages[base][address - base : address - base + size])
-            pieces += piece
-            address, size = address + len(piece), size - len(piece)
-        return pieces
-
+    read = Memory(found).read
     header = found.header
     listed = modules(read, header.PsLoadedModuleList)
     words = struct.unpack(f"<{WORDS}Q", read(found.context.Rsp, 8 * WORDS))

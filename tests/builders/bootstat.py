@@ -61,9 +61,8 @@ def entry(
     seconds: int = 100,
     owner: int = BOOT_MANAGER,
     severity: int = INFORMATION,
-    source: uuid.UUID = BOOTMGR,
 ) -> bytes:
-    head = struct.pack("<Q16s4I", seconds, source.bytes_le, 40 + len(data), severity, owner, event)
+    head = struct.pack("<Q16s4I", seconds, BOOTMGR.bytes_le, 40 + len(data), severity, owner, event)
     return head + data
 
 
@@ -72,14 +71,12 @@ def started(when: datetime, *, seconds: int = 100, owner: int = BOOT_MANAGER) ->
     return entry(1, struct.pack("<8HII", *clock, 1, 0), seconds=seconds, owner=owner)
 
 
-def launched(path: str, *, seconds: int = 100, kind: int = 0, application: uuid.UUID = OS) -> bytes:
-    return entry(
-        0x11, application.bytes_le + struct.pack("<I", kind) + _wide(path), seconds=seconds
-    )
+def launched(path: str, *, seconds: int = 100, kind: int = 0) -> bytes:
+    return entry(0x11, OS.bytes_le + struct.pack("<I", kind) + _wide(path), seconds=seconds)
 
 
-def returned(*, seconds: int = 100, application: uuid.UUID = OS) -> bytes:
-    return entry(0x12, application.bytes_le + bytes(4), seconds=seconds)
+def returned(*, seconds: int = 100) -> bytes:
+    return entry(0x12, OS.bytes_le + bytes(4), seconds=seconds)
 
 
 def failed(event: int, status_code: int, path: str = "", *, seconds: int = 100) -> bytes:

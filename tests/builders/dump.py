@@ -29,7 +29,6 @@ def build_memory(
     form: str = "bitmap",
     *,
     debugger_data: str = "absent",
-    pad_to: int = 0,
     dump_type: int | None = None,
     **facts: Unpack[Facts],
 ) -> bytes:
@@ -37,9 +36,7 @@ def build_memory(
 
     `debugger_data`: "plain", "encoded" (as in a running Windows 8 and later) or "absent".
     """
-    image = dump_memory.lay(
-        Crash(**facts), form, debugger_data=debugger_data, size=pad_to, number=dump_type
-    )
+    image = dump_memory.lay(Crash(**facts), form, debugger_data=debugger_data, number=dump_type)
     return image.whole()
 
 
@@ -65,7 +62,6 @@ def build_32bit(
     *,
     pae: bool = True,
     debugger_data: str = "absent",
-    pad_to: int = 0,
     **facts: Unpack[Facts],
 ) -> bytes:
     """A dump of 32-bit Windows: "triage", "full", "kernel" or "bitmap"."""
@@ -73,7 +69,7 @@ def build_32bit(
     crash = Crash(**narrow)
     if form == "triage":
         return _triage(crash, pae=pae)
-    return dump_memory.lay(crash, form, debugger_data=debugger_data, size=pad_to, pae=pae).whole()
+    return dump_memory.lay(crash, form, debugger_data=debugger_data, pae=pae).whole()
 
 
 def build_header(

@@ -20,12 +20,12 @@ QUEUE_COMMAND = (
 CBS = ("Microsoft", "Windows", "CurrentVersion", "Component Based Servicing")
 
 
-def queue(operations: Sequence[str], identifier: str = IDENTIFIER) -> bytes:
+def queue(operations: Sequence[str]) -> bytes:
     """pending.xml with these primitive operations, UTF-8 with a mark."""
     version = 'Version="3.1" WcpVersion="10.0.22621.2567 (WinBuild.160101.0800)"'
     lines = [
         "<?xml version='1.0' encoding='utf-8'?>",
-        f'<PendingTransaction {version} Identifier="{identifier}">',
+        f'<PendingTransaction {version} Identifier="{IDENTIFIER}">',
         "\t<Transactions>",
         '\t\t<Transaction TransactionId="TI1.5"><Install Application="acme" RefGuid="1"/>',
         "\t\t</Transaction>",
@@ -110,9 +110,7 @@ def startup(when: datetime, *, failed: bool = False, complete: bool = False) -> 
 # --- hives --------------------------------------------------------------------------------
 
 
-def software(
-    keys: Mapping[str, hive.Tree], *, queue_command: str = "", when: datetime = hive.WHEN
-) -> bytes:
+def software(keys: Mapping[str, hive.Tree], *, queue_command: str = "") -> bytes:
     """A SOFTWARE hive with these keys below Component Based Servicing."""
     configuration: dict[str, hive.Raw] = {}
     if queue_command:
@@ -129,11 +127,11 @@ def software(
         }
     }
     tree: hive.Tree = {"Microsoft": {"Windows": windows, "Windows NT": nt}}
-    return hive.build(tree, name="SOFTWARE", when=when)
+    return hive.build(tree, name="SOFTWARE")
 
 
-def components(values: Mapping[str, hive.Raw], *, when: datetime = hive.WHEN) -> bytes:
-    return hive.build(dict(values), name="COMPONENTS", when=when)
+def components(values: Mapping[str, hive.Raw]) -> bytes:
+    return hive.build(dict(values), name="COMPONENTS")
 
 
 def system(

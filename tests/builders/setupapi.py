@@ -57,13 +57,12 @@ def section(
     when: datetime,
     body: Iterable[str] = (),
     status: str | None = "SUCCESS",
-    lasted: timedelta = timedelta(seconds=1),
 ) -> str:
     """A section; `status` None: the machine died before it ended."""
     lines = [f">>>  [{title}]", f">>>  Section start {stamp(when)}", *body]
     if status is not None:
         lines += [
-            f"<<<  Section end {stamp(when + lasted)}",
+            f"<<<  Section end {stamp(when + timedelta(seconds=1))}",
             f"<<<  [Exit status: {status}]",
             "",
             "",

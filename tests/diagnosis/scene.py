@@ -126,9 +126,9 @@ def boot_log(
     return BootLogBlock(Source(BOOT_LOG, line), local, lines, bias)
 
 
-def up_to(last: str, *, after: str = "volsnap.sys") -> tuple[str, ...]:
+def up_to(last: str) -> tuple[str, ...]:
     """The loaded drivers of a boot that ends with `last`."""
-    return (*COMPLETE[: COMPLETE.index(after) + 1], last)
+    return (*COMPLETE[: COMPLETE.index("volsnap.sys") + 1], last)
 
 
 def installed(name: str, when: datetime = FRESH) -> ServiceInstalled:
@@ -214,8 +214,7 @@ def dump(
     )
 
 
-def content(
-    name: str, *, driver: str = "acmeflt", changed: datetime = FRESH, blank: bool = False
-) -> ContentFile:
-    path = f"Windows/System32/drivers/{driver}/{name}"
-    return ContentFile(Source(path), f"{driver}.sys", 40_960, changed, blank)
+def content(name: str, *, changed: datetime = FRESH) -> ContentFile:
+    """A data file of acmeflt.sys."""
+    path = f"Windows/System32/drivers/acmeflt/{name}"
+    return ContentFile(Source(path), "acmeflt.sys", 40_960, changed, blank=False)
