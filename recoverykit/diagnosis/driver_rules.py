@@ -19,6 +19,7 @@ from recoverykit.model import (
     BootLogLine,
     DriverFailed,
     DriverInstall,
+    DriverPackage,
     DriverRefused,
     Finding,
     Kind,
@@ -136,10 +137,9 @@ def _set_up(rule: Rule, facts: Facts) -> Iterator[Finding]:
 def _of_section(section: DriverInstall, facts: Facts) -> list[str]:
     """The candidates a section of setupapi.dev.log installed."""
     services = set(section.services)
-    for service, packages in facts.packages.items():
-        known = {name for package in packages for name in (package.published, package.original)}
-        if section.inf in known - {""}:
-            services.add(service)
+    for package in facts.all(DriverPackage):
+        if section.inf and section.inf in (package.published, package.original):
+            services.update(package.services)
     found = {facts.named(name, "") for name in section.files}
     found |= {facts.named("", service) for service in services}
     return sorted(found - {""})

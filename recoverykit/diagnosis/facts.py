@@ -17,7 +17,6 @@ from recoverykit.model import (
     BootManagerEvent,
     DriverFile,
     DriverInstall,
-    DriverPackage,
     Evidence,
     Gap,
     Service,
@@ -130,15 +129,6 @@ class Facts:
     def bunches(self) -> frozenset[str]:
         """Services whose keys were written together with many others."""
         return _bunches(self.all(Service))
-
-    @cached_property
-    def packages(self) -> Mapping[str, tuple[DriverPackage, ...]]:
-        """Driver packages by the services they install, case folded."""
-        found: dict[str, tuple[DriverPackage, ...]] = {}
-        for package in self.all(DriverPackage):
-            for service in package.services:
-                found[service.casefold()] = (*found.get(service.casefold(), ()), package)
-        return found
 
     @cached_property
     def blames(self) -> tuple[Blame, ...]:

@@ -7,13 +7,15 @@ costs its newest 4 MiB, and an older one is opened only where the newest covers 
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from recoverykit import installs
-from recoverykit.errors import FormatError, RecoveryKitError
+from recoverykit.errors import RecoveryKitError
+from recoverykit.evidence import reading
 from recoverykit.formats import setupapi
 from recoverykit.model import Evidence, Gap, Source, WindowsInstall
 
@@ -82,16 +84,10 @@ def _older(install: WindowsInstall, bias: int | None) -> Iterator[Evidence]:
 
 def _read(install: WindowsInstall, name: str, bias: int | None) -> _Read:
     """The log's end; more of it only where one section alone is longer than that."""
-    path = installs.on_disk(install.mount, name)
-    spelled = path.relative_to(install.mount).as_posix()
-    if not path.is_file():
-        raise FormatError("SetupAPI log", 0, "it is not a file")
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        for length in (MAX_BYTES, MAX_SECTION):
-            skipped = max(0, size - length)
-            stream.seek(skipped)
-            data = stream.read(length)
-            if not skipped or b"\n>>>  [" in data:
-                break
-    return _Read(setupapi.parse(data, spelled, bias), spelled, skipped)
+    content = reading.end(install.mount, name, MAX_BYTES)
+    if content and content.skipped and b"\n>>>  [" not in content.data:
+        content = reading.end(install.mount, name, MAX_SECTION)
+    if content is None:
+        raise FileNotFoundError(errno.ENOENT, "it is missing", name)
+    log = setupapi.parse(content.data, content.path, bias)
+    return _Read(log, content.path, content.skipped)
