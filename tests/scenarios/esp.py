@@ -242,15 +242,12 @@ def write(m: Machine) -> Layout:
     (boot / "BOOTSTAT.DAT").write_bytes(
         struct.pack("<6I", 4, 24, 0x10000, 24, 24, 0).ljust(0x10000, b"\0")
     )
-    built = int(m.serviced.timestamp()) - 90000
-    arch = m.profile.machine
     if m.uefi:
-        image = files.application(
-            "bootmgfw.efi", m.version_text, arch, built, files.EFI_APPLICATION
-        )
+        image = m.boot_application("bootmgfw.efi", files.EFI_APPLICATION)
         fallback = root / "EFI/Boot"
         fallback.mkdir(parents=True)
-        name = {"x64": "bootx64.efi", "arm64": "bootaa64.efi", "x86": "bootia32.efi"}[arch]
+        names = {"x64": "bootx64.efi", "arm64": "bootaa64.efi", "x86": "bootia32.efi"}
+        name = names[m.profile.machine]
         (fallback / name).write_bytes(image)
         target = boot / "bootmgfw.efi"
     else:

@@ -176,6 +176,12 @@ class Machine:
             name, company, version, self.profile.machine, int(built.timestamp()), size
         )
 
+    def boot_application(self, name: str, subsystem: int) -> bytes:
+        """bootmgfw.efi, winload.efi: as old as the last update."""
+        built = int(self.serviced.timestamp()) - 90000
+        machine = self.profile.machine
+        return files.application(name, self.version_text, machine, built, subsystem)
+
     def inbox_time(self, name: str) -> datetime:
         serviced = zlib.crc32(name.lower().encode()) % 3 == 0
         return self.serviced if serviced else self.profile.released
@@ -226,10 +232,10 @@ class Machine:
             made.published = self._publish()
             made.digest = f"{rng.getrandbits(64):016x}"
         if store:
-            made.folder = f"System32/DriverStore/FileRepository/{self._package_folder(made)}"
+            made.folder = self.package_folder(made)
         self.drivers[vendor.name] = made
         if vendor.altitude:
-            made.subkeys["Instances"] = _instances(vendor)
+            made.subkeys["Instances"] = instances(vendor.service, vendor.altitude)
         if vendor.role in _FILTERS and vendor.type == 1 and start == 0:
             kind, upper = _FILTERS[vendor.role]
             self.filter(kind, vendor.service, upper=upper)
@@ -243,8 +249,12 @@ class Machine:
         self.oem += 1
         return f"oem{self.oem}.inf"
 
-    def _package_folder(self, driver: Driver) -> str:
+    def package_name(self, driver: Driver) -> str:
         return f"{driver.vendor.inf}_{self.profile.suffix}_{driver.digest}"
+
+    def package_folder(self, driver: Driver) -> str:
+        """In the driver store, below the Windows folder."""
+        return f"System32/DriverStore/FileRepository/{self.package_name(driver)}"
 
     def _device(self, driver: Driver) -> None:
         vendor, rng = driver.vendor, self.rng
@@ -350,11 +360,12 @@ def _group(name: str) -> int:
     return _ORDER.get(name.lower(), len(_ORDER))
 
 
-def _instances(vendor: Vendor) -> hive.Tree:
-    instance = f"{vendor.service} Instance"
+def instances(service: str, altitude: str) -> hive.Tree:
+    """The Instances key of a minifilter."""
+    instance = f"{service} Instance"
     return {
         "DefaultInstance": hive.sz(instance),
-        instance: {"Altitude": hive.sz(vendor.altitude), "Flags": hive.dword(0)},
+        instance: {"Altitude": hive.sz(altitude), "Flags": hive.dword(0)},
     }
 
 

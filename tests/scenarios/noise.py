@@ -13,9 +13,6 @@ from tests.scenarios.profiles import Profile
 _DCOM = Provider(
     "Microsoft-Windows-DistributedCOM", "{1B562E86-B7AA-4131-BADC-B6F3A001407E}", "DCOM", 0
 )
-_TIME = Provider("Microsoft-Windows-Time-Service", "{06EDCFEB-0FD1-4E53-ACCA-A6F8BBF81BCB}")
-_DHCP = Provider("Microsoft-Windows-Dhcp-Client", "{15A7A4F8-0072-4EAB-ABAD-F98A4D666AED}")
-_USER32 = Provider("User32", "{B0AA8734-56F7-41CC-B2F4-DE228E98B946}", "User32", 0x8000)
 
 _SERVICES = (
     *("Windows Update", "Windows Time", "Print Spooler", "Software Protection"),

@@ -62,10 +62,6 @@ WIN7_X86 = Profile(
     *("win7-x86", "Windows 7 Ultimate", "Ultimate", 7601, 24545, (6, 1), "", "x86", "7"),
     datetime(2010, 11, 20, 8, 30, 2, tzinfo=UTC),
 )
-WIN10_X86 = Profile(
-    *("win10-x86", "Windows 10 Pro", "Professional", 19045, 4651, (10, 0), "22H2", "x86", "10"),
-    datetime(2019, 12, 7, 9, 10, 2, tzinfo=UTC),
-)
 ARM64 = Profile(
     *("win11-arm64", "Windows 10 Pro", "Professional", 22631, 3880, (10, 0), "23H2", "arm64"),
     *("10", datetime(2022, 5, 7, 5, 25, 0, tzinfo=UTC)),

@@ -10,7 +10,7 @@ from tests.builders import hive, inf
 from tests.builders.winbytes import filetime
 from tests.scenarios import inbox, vendors
 from tests.scenarios.inbox import Inbox
-from tests.scenarios.machine import Driver, Machine
+from tests.scenarios.machine import Driver, Machine, instances
 
 DISK_PREFIX = "5&1d3a2f0c&0"  # of the boot disk, and ParentIdPrefix of its controller
 
@@ -168,11 +168,7 @@ def _inbox_key(m: Machine, service: Inbox) -> hive.Node:
     if service.boot_flags:
         values["BootFlags"] = hive.dword(service.boot_flags)
     if key in inbox.ALTITUDES:
-        instance = f"{service.name} Instance"
-        values["Instances"] = {
-            "DefaultInstance": hive.sz(instance),
-            instance: {"Altitude": hive.sz(inbox.ALTITUDES[key]), "Flags": hive.dword(0)},
-        }
+        values["Instances"] = instances(service.name, inbox.ALTITUDES[key])
     unused = service.group.lower() == "scsi miniport" and key != m.controller.lower()
     if unused and service.start == 0 and m.profile.generation != "7":
         # Windows raises the Start of controllers it does not use after its first boots.
@@ -277,14 +273,10 @@ def boot_chain(m: Machine) -> dict[str, dict[str, hive.Raw]]:
 
 def _packages(m: Machine) -> dict[str, hive.Tree]:
     return {
-        driver.published: {"": hive.multi_sz(package_folder(m, driver))}
+        driver.published: {"": hive.multi_sz(m.package_name(driver))}
         for driver in m.drivers.values()
         if driver.published
     }
-
-
-def package_folder(m: Machine, driver: Driver) -> str:
-    return f"{driver.vendor.inf}_{m.profile.suffix}_{driver.digest}"
 
 
 def inf_file(driver: Driver) -> bytes:

@@ -180,7 +180,7 @@ def _stack(
         frame(memory.code(KERNEL))
     frame(address)
     if blame and where != blame:
-        frame(memory.code(where)) if where.lower() != KERNEL else frame(memory.code(KERNEL))
+        frame(memory.code(where))
     for _ in range(depth if blame else 0):
         frame(memory.code(blame))
     for name in callers:

@@ -68,12 +68,10 @@ def _system_files(m: Machine) -> None:
             _inbox(m, f"System32/drivers/{name}", name)
     for name in inbox.WIN32K:
         _inbox(m, f"System32/{name}", name)
-    built = int(m.serviced.timestamp()) - 90000
     for name in ("winload.efi", "winload.exe"):
         if name in m.missing:
             continue
-        kind = files.BOOT_APPLICATION
-        image = files.application(name, m.version_text, m.profile.machine, built, kind)
+        image = m.boot_application(name, files.BOOT_APPLICATION)
         m.write_file(f"System32/{name}", image, m.serviced)
 
 
@@ -102,7 +100,7 @@ def _third_party(m: Machine) -> None:
             continue
         content = registry.inf_file(driver)
         m.write_file(f"INF/{driver.published}", content, driver.changed)
-        folder = f"System32/DriverStore/FileRepository/{registry.package_folder(m, driver)}"
+        folder = m.package_folder(driver)
         m.write_file(f"{folder}/{driver.vendor.inf}", content, driver.changed)
         if driver.present and folder != driver.folder:
             m.write_file(f"{folder}/{driver.vendor.file}", driver.image, driver.changed)
