@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from tests.builders import srttrail
-from tests.scenarios import stops
+from recoverykit.model import Kind, NtfsState
+from tests.builders import events, hive, srttrail
+from tests.scenarios import registry, stops, write
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver
 from tests.scenarios.stops import Stop
+from tests.scenarios.tree import Built, Truth
 from tests.scenarios.vendors import Vendor
 
 EARLIER = timedelta(minutes=4)
@@ -31,10 +33,43 @@ CALLERS = {
     "chipset": ("Wdf01000.sys",),
     "dlp": ("fltmgr.sys",),
 }
+KERNEL_CODES = (0x139, 0x0A, 0x1E)  # in which no driver need be seen
 NO_CAUSE = (
     "Startup Repair has tried several times but still cannot determine the cause of the problem."
 )
 UNSPECIFIED = "Unspecified changes to system configuration might have caused the problem."
+PATCH = "A patch is preventing the system from starting."
+DIRTY = NtfsState(dirty=True, log_unclean=True, hibernated=False)
+IN_USE = NtfsState(dirty=False, log_unclean=True, hibernated=False)
+
+
+def told(
+    life: Life,
+    kind: Kind,
+    why: str,
+    *culprits: str,
+    allowed: Sequence[str] = (),
+    ntfs: NtfsState | None = None,
+    damage: write.Damage | None = None,
+) -> Built:
+    """The end of a story: everything to disk, with its truth."""
+    truth = Truth(kind, frozenset(culprits), why, frozenset(allowed))
+    return write.finish(life, truth, ntfs=ntfs, damage=damage)
+
+
+def blamed(life: Life, name: str, why: str) -> Built:
+    """The end of a story of one driver."""
+    return told(life, Kind.DRIVER, why, name)
+
+
+def unclear(life: Life, why: str, *, ntfs: NtfsState | None = None) -> Built:
+    """The end of a story whose files do not tell the cause."""
+    return told(life, Kind.UNKNOWN, why, ntfs=ntfs)
+
+
+def well(life: Life, why: str, *, ntfs: NtfsState | None = None) -> Built:
+    """The end of a story in which nothing is wrong."""
+    return told(life, Kind.HEALTHY, why, ntfs=ntfs)
 
 
 def session_of(life: Life, hours_ago: float, lasted: float = 2.0) -> tuple[datetime, datetime]:
@@ -43,12 +78,57 @@ def session_of(life: Life, hours_ago: float, lasted: float = 2.0) -> tuple[datet
     return on, on + timedelta(hours=lasted)
 
 
-def crash(life: Life, when: datetime, code: int, driver: Driver | Vendor, **how: object) -> Stop:
-    """A crash of that driver, with the callers such a driver has."""
+def session(life: Life, hours_ago: float, lasted: float = 2.0, *, end: str = "clean") -> datetime:
+    """A session near the end in which nothing happens; when it ended."""
+    on, off = session_of(life, hours_ago, lasted)
+    life.session(on, off, end=end)
+    return off
+
+
+def crash(
+    life: Life, when: datetime, code: int, driver: Driver | Vendor | None, **how: object
+) -> Stop:
+    """A crash of that driver, with the callers such a driver has; None: of the kernel alone."""
+    if driver is None:
+        return stops.stop(life.m, when, code, "", **how)  # type: ignore[arg-type]
     vendor = driver.vendor if isinstance(driver, Driver) else driver
     given: dict[str, object] = {"callers": CALLERS.get(vendor.role, ())}
     given.update(how)
     return stops.stop(life.m, when, code, vendor.name, **given)  # type: ignore[arg-type]
+
+
+def crashing_session(
+    life: Life,
+    on: datetime,
+    at: datetime,
+    code: int,
+    driver: Driver | Vendor | None,
+    **how: object,
+) -> None:
+    """A session that ends in such a crash."""
+    stop = crash(life, at, code, driver, uptime=at - on, **how)
+    life.session(on, at, end="crash", stop=stop)
+
+
+def crashing_boots(
+    life: Life,
+    start: datetime,
+    count: int,
+    code: int,
+    driver: Driver | Vendor | None,
+    *,
+    after: float = 30,
+    last: str | None = None,
+    **how: object,
+) -> datetime:
+    """`count` boots in a row that crash so, the first one `after` seconds; when the last began.
+
+    The boot log, where it is on, ends with `last`: by default with that driver.
+    """
+    stop = crash(life, start + timedelta(seconds=after), code, driver, **how)
+    if last is None:
+        last = driver.name if driver else ""
+    return failed_boots(life, start, count, stop=stop, early=False, last=last)
 
 
 def failed_boots(
@@ -70,18 +150,21 @@ def failed_boots(
     return when
 
 
+def kernel_alone(life: Life, start: datetime) -> None:
+    """Boots that stop with nothing but the kernel in the dump."""
+    crashing_boots(life, start, 3, life.m.rng.choice(KERNEL_CODES), None, after=28)
+
+
 def startup_repair(
     life: Life,
     when: datetime,
     causes: Sequence[str] = (NO_CAUSE,),
     *,
     actions: Sequence[tuple[str, int]] = (),
-    attempts: int = 1,
     failed_tests: Sequence[tuple[str, int]] = (),
-    words: srttrail.Words = srttrail.ENGLISH,
 ) -> None:
-    """WinRE ran and wrote its log; it appends to what is there, the newest session last."""
-    session = srttrail.Session(tuple(causes), tuple(actions), failed_tests=tuple(failed_tests))
+    """WinRE ran and wrote its log."""
+    run = srttrail.Session(tuple(causes), tuple(actions), failed_tests=tuple(failed_tests))
     good = life.last_good
     mark = srttrail.LRM if life.m.profile.generation != "7" else ""
     text = ""
@@ -91,7 +174,7 @@ def startup_repair(
             f"{mark}{good.month}/{mark}{good.day}/{mark}{good.year} "
             f"{hour}:{good:%M:%S} {'AM' if good.hour < 12 else 'PM'}"
         )
-    content = srttrail.build([session], attempts=attempts, last_good=text, words=words)
+    content = srttrail.build([run], last_good=text)
     life.m.put("System32/LogFiles/Srt/SrtTrail.txt", content, when)
 
 
@@ -101,8 +184,44 @@ def bugcheck_cause(code: int, parameters: Sequence[int]) -> str:
     return f"Unknown Bugcheck: Bugcheck {code:x}. Parameters = {numbers}."
 
 
+# How Startup Repair words a disk that was not found.
+SEEN_7B = bugcheck_cause(0x7B, (0xFFFFF880009A97E8, 0xFFFFFFFFC0000034, 0, 0))
+
+
 def safe_mode(life: Life, on: datetime, minutes: float = 12) -> datetime:
     """Somebody starts Safe Mode, looks around and restarts."""
     off = on + timedelta(minutes=minutes)
     life.session(on, off, safe=True, log=True)
     return off
+
+
+def boot_controller(life: Life, vendor: Vendor, when: datetime) -> Driver:
+    """Its driver comes onto the machine, and the boot disk hangs on its device."""
+    driver = life.m.install(vendor, when)
+    for path, values in life.m.devices.items():
+        if path.startswith(vendor.hardware):
+            values["ParentIdPrefix"] = hive.sz(registry.DISK_PREFIX)
+    return driver
+
+
+def disk_trouble(life: Life, start: datetime, minutes: float, count: int, *kinds: str) -> None:
+    """Complaints of the disk's driver, the port driver and NTFS while the machine is on."""
+    m = life.m
+    for _ in range(count):
+        when = start + timedelta(minutes=m.rng.uniform(1, minutes))
+        kind = m.rng.choice(kinds)
+        if kind == "bad-block":
+            m.log(events.disk_bad_block(when))
+        elif kind == "retry":
+            m.log(events.disk_retried(when))
+        elif kind == "reset":
+            m.log(events.port_reset(when, m.controller))
+        elif kind == "gone":
+            m.log(events.disk_event(when, 157, "\\Device\\Harddisk0\\DR0"))
+        elif kind == "paging":
+            m.log(events.disk_event(when, 51))
+        elif kind == "controller":
+            m.log(events.disk_event(when, 11))
+        else:
+            old = m.profile.generation == "7"
+            m.log(events.ntfs_corrupt_old(when) if old else events.ntfs_corrupt(when))

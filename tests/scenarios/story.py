@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -54,6 +55,8 @@ def begin(
     content.everyday(m, max(on for on, _off in calendar.values()))
     return life
 
+
+calm = partial(begin, recent=0, old_trouble=False)  # nothing has happened lately
 
 Days = dict[int, tuple[datetime, datetime]]  # days ago -> when it was on, and off
 
@@ -171,10 +174,16 @@ def _stale_files(life: Life) -> None:
     m.put("System32/LogFiles/Srt/SrtTrail.txt", content, when)
 
 
-def pick(rng: Random, *roles: str, start: int | None = None) -> Vendor:
-    """A driver of one of these roles."""
-    choice = [v for v in vendors.of(*roles) if start is None or v.start == start]
-    return rng.choice(choice)
+def pick(
+    rng: Random,
+    *roles: str,
+    start: int | None = None,
+    below: int = 4,
+    avoid: Container[str] = (),
+) -> Vendor:
+    """A driver of one of these roles. `start`: exactly; `below`: of an earlier start."""
+    choice = [v for v in vendors.of(*roles) if v.start < below and v.name not in avoid]
+    return rng.choice([v for v in choice if start is None or v.start == start])
 
 
 def innocent(life: Life, *, changed_before: datetime | None = None) -> Driver | None:

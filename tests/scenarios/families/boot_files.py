@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 
 from recoverykit.model import Kind
-from tests.scenarios import acts, profiles, story, write
-from tests.scenarios.tree import Builder, Built, Scenario, Truth
+from tests.scenarios import acts, profiles, story
+from tests.scenarios.tree import Builder, Built, Scenario
 
 FAMILY = "bcd"
 
@@ -23,12 +23,11 @@ def _boot(
         )
         life = story.begin(rng, folder, among=among, uefi=uefi)
         m = life.m
-        on, off = acts.session_of(life, 6, 2)
-        life.session(on, off)
+        acts.session(life, 6, 2)
         if fault:
             m.faults.add(fault)
         m.missing.update(missing)
-        return write.finish(life, Truth(Kind.BCD, frozenset(), why))
+        return acts.told(life, Kind.BCD, why)
 
     return build
 
@@ -40,9 +39,7 @@ def safe_boot(rng: Random, folder: Path) -> Built:
     m.boot_entries["25000080"] = struct.pack("<Q", rng.choice((0, 1)))
     for ago in (28, 20, 9, 6):
         acts.safe_mode(life, m.now - timedelta(hours=ago), 30)
-    return write.finish(
-        life, Truth(Kind.BCD, frozenset(), "The store says Safe Mode, and each start obeys.")
-    )
+    return acts.told(life, Kind.BCD, "The store says Safe Mode, and each start obeys.")
 
 
 SCENARIOS = tuple(

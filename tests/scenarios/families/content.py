@@ -8,11 +8,11 @@ from pathlib import Path
 from random import Random
 
 from recoverykit.model import Kind
-from tests.scenarios import acts, content, profiles, story, vendors, write
+from tests.scenarios import acts, content, profiles, story, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver
 from tests.scenarios.profiles import Profile
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 from tests.scenarios.vendors import Vendor
 
 FAMILY = "content"
@@ -41,7 +41,7 @@ def _with_driver(
 
 def _culprit(life: Life, file: str, why: str) -> Built:
     name = file.rsplit("/", 1)[-1].lower()
-    return write.finish(life, Truth(Kind.CONTENT, frozenset([name]), why))
+    return acts.told(life, Kind.CONTENT, why, name)
 
 
 def _looped(life: Life, driver: Driver, arrived: datetime, code: int, *, safe: bool) -> None:
@@ -49,42 +49,40 @@ def _looped(life: Life, driver: Driver, arrived: datetime, code: int, *, safe: b
     m = life.m
     at = arrived + timedelta(minutes=m.rng.uniform(1, 5))
     on = arrived - timedelta(hours=2)
-    stop = acts.crash(life, at, code, driver, uptime=at - on)
-    life.session(on, at, end="crash", stop=stop)
+    acts.crashing_session(life, on, at, code, driver)
     start = at + timedelta(minutes=1)
-    stop = acts.crash(life, start + timedelta(seconds=30), code, driver)
-    acts.failed_boots(life, start, 2, stop=stop, early=False, last=driver.name)
+    acts.crashing_boots(life, start, 2, code, driver)
     end = start + timedelta(minutes=12)
     if safe:
         end = acts.safe_mode(life, end) + timedelta(minutes=1)
-        stop = acts.crash(life, end + timedelta(seconds=30), code, driver)
-        acts.failed_boots(life, end, 2, stop=stop, early=False, last=driver.name)
+        acts.crashing_boots(life, end, 2, code, driver)
     else:
         acts.startup_repair(life, end + timedelta(minutes=5))
 
 
-def channel_file(rng: Random, folder: Path) -> Built:
-    """19 July 2024: a channel file reached running machines, which then crashed on every boot."""
-    vendor = vendors.named("csagent.sys")
-    life, driver = _with_driver(rng, folder, vendor)
+def _with_channel_file(
+    rng: Random, folder: Path, *, hours: int, size: int
+) -> tuple[Life, Driver, datetime, str]:
+    """A channel file of such a size, `hours` after the newest of the others: when, and its name."""
+    life, driver = _with_driver(rng, folder, vendors.named("csagent.sys"))
     m = life.m
     arrived = m.now - timedelta(hours=rng.uniform(4, 8))
-    content.channel_files(m, arrived - timedelta(hours=6))
+    content.channel_files(m, arrived - timedelta(hours=hours))
     name = f"System32/drivers/CrowdStrike/C-00000291-00000000-{rng.randrange(1 << 16):08}.sys"
-    m.put(name, content.CHANNEL + rng.randbytes(40_000), arrived)
+    m.put(name, content.CHANNEL + rng.randbytes(size), arrived)
+    return life, driver, arrived, name
+
+
+def channel_file(rng: Random, folder: Path) -> Built:
+    """19 July 2024: a channel file reached running machines, which then crashed on every boot."""
+    life, driver, arrived, name = _with_channel_file(rng, folder, hours=6, size=40_000)
     _looped(life, driver, arrived, 0x50, safe=False)
     return _culprit(life, name, "The driver is months old; the channel file came minutes before.")
 
 
 def channel_file_safe_mode(rng: Random, folder: Path) -> Built:
     """The same, and somebody had been in Safe Mode: a small dump is there."""
-    vendor = vendors.named("csagent.sys")
-    life, driver = _with_driver(rng, folder, vendor)
-    m = life.m
-    arrived = m.now - timedelta(hours=rng.uniform(4, 8))
-    content.channel_files(m, arrived - timedelta(hours=9))
-    name = f"System32/drivers/CrowdStrike/C-00000291-00000000-{rng.randrange(1 << 16):08}.sys"
-    m.put(name, content.CHANNEL + rng.randbytes(30_000), arrived)
+    life, driver, arrived, name = _with_channel_file(rng, folder, hours=9, size=30_000)
     _looped(life, driver, arrived, rng.choice((0x50, 0x7E)), safe=True)
     return _culprit(life, name, "Dumps blame an old driver; its newest data came just before.")
 
@@ -108,7 +106,7 @@ _INVENTED = ("brightshield.sys", "quorflt.sys", "nordwehr.sys", "tellusmon.sys")
 
 def blank_definitions(rng: Random, folder: Path) -> Built:
     """A definition file of zeros: the disk was full, or the download broke off."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr") if v.start < 2])
+    vendor = story.pick(rng, "av", "edr", below=2)
     life, driver = _with_driver(rng, folder, vendor)
     m = life.m
     arrived = m.now - timedelta(hours=rng.uniform(4, 8))
@@ -136,7 +134,7 @@ def program_data(rng: Random, folder: Path) -> Built:
 
 def among_new_drivers(rng: Random, folder: Path) -> Built:
     """Two innocent drivers came the day before, and the machine was well with them."""
-    vendor = rng.choice([v for v in vendors.of("edr") if v.start < 2])
+    vendor = story.pick(rng, "edr", below=2)
     life, driver = _with_driver(rng, folder, vendor, until=2)
     m = life.m
     on = m.now - timedelta(hours=30)

@@ -5,25 +5,35 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from recoverykit.model import Kind
-from tests.scenarios import acts, noise, stops, story, vendors, write
+from tests.scenarios import acts, noise, story, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 from tests.scenarios.vendors import Vendor
 
 FAMILY = "driver-decoys"
 
 
-def _culprit(life: Life, driver: Driver, why: str) -> Built:
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([driver.name]), why))
-
-
 def _two(rng: Random, culprit: tuple[str, ...], decoy: tuple[str, ...]) -> tuple[Vendor, Vendor]:
-    one = rng.choice([v for v in vendors.of(*culprit) if v.start < 2])
+    one = story.pick(rng, *culprit, below=2)
     two = rng.choice([v for v in vendors.of(*decoy) if v.start < 2 and v.role != one.role])
     return one, two
+
+
+def _crashes_since_today(life: Life, vendor: Vendor, code: int, **how: Any) -> Driver:
+    """It came in the last good session; no boot since comes up but in Safe Mode."""
+    on, off = acts.session_of(life, 9, 1)
+    driver = life.m.install(vendor, on + timedelta(minutes=20))
+    life.session(on, off)
+    start = off + timedelta(minutes=5)
+    acts.crashing_boots(life, start, 2, code, driver, **how)
+    end = acts.safe_mode(life, start + timedelta(minutes=10))
+    again = end + timedelta(minutes=1)
+    acts.crashing_boots(life, again, 2, code, driver, **how)
+    return driver
 
 
 def newer_innocent(rng: Random, folder: Path) -> Built:
@@ -35,19 +45,16 @@ def newer_innocent(rng: Random, folder: Path) -> Built:
     driver = m.install(one, on + timedelta(minutes=20))
     life.session(on, off)
     first = off + timedelta(minutes=10)
-    stop = acts.crash(life, first + timedelta(seconds=25), 0x50, driver)
-    life.dead(first, stop=stop, early=False, last=one.name)
+    acts.crashing_boots(life, first, 1, 0x50, driver, after=25)
     on = first + timedelta(minutes=5)
     life.session(on, on + timedelta(minutes=50))  # this once it came up
     m.install(two, on + timedelta(minutes=30))
     start = on + timedelta(minutes=55)
-    stop = acts.crash(life, start + timedelta(seconds=25), 0x50, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False, last=one.name)
+    acts.crashing_boots(life, start, 3, 0x50, driver, after=25)
     acts.safe_mode(life, start + timedelta(minutes=20))
     again = start + timedelta(minutes=40)
-    stop = acts.crash(life, again + timedelta(seconds=26), 0x50, driver)
-    acts.failed_boots(life, again, 2, stop=stop, early=False, last=one.name)
-    return _culprit(life, driver, f"{one.name} crashed before {two.name} came, and since.")
+    acts.crashing_boots(life, again, 2, 0x50, driver, after=26)
+    return acts.blamed(life, driver.name, f"{one.name} crashed before {two.name} came, and since.")
 
 
 def on_every_stack(rng: Random, folder: Path) -> Built:
@@ -65,10 +72,11 @@ def on_every_stack(rng: Random, folder: Path) -> Built:
         at = when + timedelta(minutes=2)
         code = (0x50, 0x3B, 0x50)[number]
         callers = ("fltmgr.sys", av.file, "fltmgr.sys", av.file, "Ntfs.sys")
-        stop = acts.crash(life, at, code, driver, callers=callers, depth=1, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, code, driver, callers=callers, depth=1)
         when = at + timedelta(minutes=3)
-    return _culprit(life, driver, f"{driver.name} faulted; {av.name} is on every stack anyway.")
+    return acts.blamed(
+        life, driver.name, f"{driver.name} faulted; {av.name} is on every stack anyway."
+    )
 
 
 def last_in_boot_log(rng: Random, folder: Path) -> Built:
@@ -82,12 +90,13 @@ def last_in_boot_log(rng: Random, folder: Path) -> Built:
     driver = m.install(one, on + timedelta(minutes=20))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=33), 0x7E, driver)
-    acts.failed_boots(life, start, 2, stop=stop, early=False, last=two.name)
+    acts.crashing_boots(life, start, 2, 0x7E, driver, after=33, last=two.name)
     end = acts.safe_mode(life, start + timedelta(minutes=10))
-    stop = acts.crash(life, end + timedelta(seconds=95), 0x7E, driver)
-    acts.failed_boots(life, end + timedelta(minutes=1), 2, stop=stop, early=False, last=two.name)
-    return _culprit(life, driver, f"Both dumps fault in {one.name}; {two.name} merely loads last.")
+    again = end + timedelta(minutes=1)
+    acts.crashing_boots(life, again, 2, 0x7E, driver, after=35, last=two.name)
+    return acts.blamed(
+        life, driver.name, f"Both dumps fault in {one.name}; {two.name} merely loads last."
+    )
 
 
 def triggered_by_update(rng: Random, folder: Path) -> Built:
@@ -102,16 +111,15 @@ def triggered_by_update(rng: Random, folder: Path) -> Built:
     when = off + timedelta(minutes=6)
     for code in (0x3B, 0x50, 0xD1, 0x3B):
         at = when + timedelta(minutes=2)
-        stop = acts.crash(life, at, code, driver, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, code, driver)
         when = at + timedelta(minutes=3)
-    return _culprit(life, driver, f"All four dumps fault in {one.name}, old as it is.")
+    return acts.blamed(life, driver.name, f"All four dumps fault in {one.name}, old as it is.")
 
 
 def many_old_dumps(rng: Random, folder: Path) -> Built:
     """Six dumps of last month blame the graphics driver, two of today another one."""
     gpu = story.pick(rng, "gpu")
-    one = rng.choice([v for v in vendors.of("av", "edr", "backup", "anticheat") if v.start < 2])
+    one = story.pick(rng, "av", "edr", "backup", "anticheat", below=2)
     life = story.begin(
         *(rng, folder),
         days=20,
@@ -126,44 +134,27 @@ def many_old_dumps(rng: Random, folder: Path) -> Built:
     for number in range(6):
         on = start + timedelta(hours=9 * number)
         at = on + timedelta(minutes=50)
-        stop = acts.crash(life, at, 0x116, old, uptime=at - on)
-        life.session(on, at, end="crash", stop=stop)
+        acts.crashing_session(life, on, at, 0x116, old)
     on = start + timedelta(hours=55)
     life.session(on, on + timedelta(hours=2))
     m.install(gpu, on + timedelta(hours=1))
-    on, off = acts.session_of(life, 9, 1)
-    driver = m.install(one, on + timedelta(minutes=20))
-    life.session(on, off)
-    start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=30), 0xD1, driver)
-    acts.failed_boots(life, start, 2, stop=stop, early=False, last=one.name)
-    end = acts.safe_mode(life, start + timedelta(minutes=10))
-    stop = acts.crash(life, end + timedelta(seconds=90), 0xD1, driver)
-    acts.failed_boots(life, end + timedelta(minutes=1), 2, stop=stop, early=False, last=one.name)
-    return _culprit(
-        life, driver, f"{gpu.name}'s crashes are a month old; today's are {one.name}'s."
+    driver = _crashes_since_today(life, one, 0xD1)
+    return acts.blamed(
+        life, driver.name, f"{gpu.name}'s crashes are a month old; today's are {one.name}'s."
     )
 
 
 def leftovers(rng: Random, folder: Path) -> Built:
     """Two services point to files that are gone (demand-start leftovers): nobody needs them."""
-    one = rng.choice([v for v in vendors.of("edr", "av", "anticheat", "backup") if v.start < 2])
+    one = story.pick(rng, "edr", "av", "anticheat", "backup", below=2)
     life = story.begin(rng, folder, avoid=[one.name], without=[one.role])
     m = life.m
     gone = [v for v in vendors.of("tool", "virtual") if v.start > 1 and v.name not in m.drivers]
     for vendor in rng.sample(gone, 2):
         left = m.install(vendor, m.installed + timedelta(days=20))
         left.present = left.loaded = False
-    on, off = acts.session_of(life, 9, 1)
-    driver = m.install(one, on + timedelta(minutes=20))
-    life.session(on, off)
-    start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=30), 0x139, driver)
-    acts.failed_boots(life, start, 2, stop=stop, early=False, last=one.name)
-    end = acts.safe_mode(life, start + timedelta(minutes=10))
-    stop = acts.crash(life, end + timedelta(seconds=90), 0x139, driver)
-    acts.failed_boots(life, end + timedelta(minutes=1), 2, stop=stop, early=False, last=one.name)
-    return _culprit(life, driver, f"{one.name} crashes; the leftovers are never loaded.")
+    driver = _crashes_since_today(life, one, 0x139)
+    return acts.blamed(life, driver.name, f"{one.name} crashes; the leftovers are never loaded.")
 
 
 def stale_boot_log(rng: Random, folder: Path) -> Built:
@@ -181,9 +172,10 @@ def stale_boot_log(rng: Random, folder: Path) -> Built:
     driver = m.install(one, on + timedelta(minutes=20))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=30), 0x7E, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False)
-    return _culprit(life, driver, f"The dump in the pagefile is {one.name}'s; the log is stale.")
+    acts.crashing_boots(life, start, 3, 0x7E, driver)
+    return acts.blamed(
+        life, driver.name, f"The dump in the pagefile is {one.name}'s; the log is stale."
+    )
 
 
 def noisy_neighbour(rng: Random, folder: Path) -> Built:
@@ -191,7 +183,7 @@ def noisy_neighbour(rng: Random, folder: Path) -> Built:
     one = story.pick(rng, "wifi", "audio", "gpu")
     life = story.begin(rng, folder, avoid=[one.name], without=[one.role], until=2)
     m = life.m
-    other = rng.choice([v for v in vendors.of("tool", "input", "print") if v.name not in m.drivers])
+    other = story.pick(rng, "tool", "input", "print", avoid=m.drivers)
     m.install(other, m.installed + timedelta(days=6))
     m.install(one, m.installed + timedelta(days=9))
     for ago in (40, 33, 28):
@@ -203,11 +195,10 @@ def noisy_neighbour(rng: Random, folder: Path) -> Built:
     for _ in range(4):
         at = when + timedelta(minutes=rng.uniform(1, 8))
         noise.driver_trouble(m, when + timedelta(seconds=50), other.service)
-        stop = acts.crash(life, at, 0xD1, driver, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, 0xD1, driver)
         when = at + timedelta(minutes=2)
-    return _culprit(
-        life, driver, f"{other.service} failed before, too; the dumps are {one.name}'s."
+    return acts.blamed(
+        life, driver.name, f"{other.service} failed before, too; the dumps are {one.name}'s."
     )
 
 
@@ -217,18 +208,9 @@ def top_is_innocent(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, avoid=[one.name, two.name], without=["av", "edr", one.role])
     m = life.m
     m.install(two, m.installed + timedelta(days=4))
-    on, off = acts.session_of(life, 9, 1)
-    driver = m.install(one, on + timedelta(minutes=20))
-    life.session(on, off)
-    start = off + timedelta(minutes=5)
-    how = {"stale": ("WdFilter.sys", two.file, "fltmgr.sys")}
-    stop = acts.crash(life, start + timedelta(seconds=30), 0x1E, driver, **how)
-    acts.failed_boots(life, start, 2, stop=stop, early=False, last=one.name)
-    end = acts.safe_mode(life, start + timedelta(minutes=10))
-    stop = acts.crash(life, end + timedelta(seconds=90), 0x1E, driver, **how)
-    acts.failed_boots(life, end + timedelta(minutes=1), 2, stop=stop, early=False, last=one.name)
-    return _culprit(
-        life, driver, f"The fault lies in {one.name}; {two.name} is a leftover above it."
+    driver = _crashes_since_today(life, one, 0x1E, stale=("WdFilter.sys", two.file, "fltmgr.sys"))
+    return acts.blamed(
+        life, driver.name, f"The fault lies in {one.name}; {two.name} is a leftover above it."
     )
 
 
@@ -245,18 +227,17 @@ def memory_dump_only(rng: Random, folder: Path) -> Built:
     on = m.now - timedelta(hours=30)
     life.session(on, on + timedelta(hours=3))
     when = m.now - timedelta(hours=8)
-    other = rng.choice([v for v in vendors.of("tool", "virtual") if v.name not in m.drivers])
+    other = story.pick(rng, "tool", "virtual", avoid=m.drivers)
     for number in range(3):
         at = when + timedelta(minutes=20 if number == 0 else 2)
         if number == 1:
             m.install(other, when - timedelta(minutes=12))
-        stop = acts.crash(life, at, 0xD1, driver, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, 0xD1, driver)
         when = at + timedelta(minutes=3)
-    last = stops.stop(m, when, 0xD1, driver.name, callers=("ndis.sys",))
+    last = acts.crash(life, when, 0xD1, driver, callers=("ndis.sys",))
     life.dead(when - timedelta(seconds=40), stop=last, early=False)
-    return _culprit(
-        life, driver, f"The memory dump faults in {one.name}, before {other.name} came."
+    return acts.blamed(
+        life, driver.name, f"The memory dump faults in {one.name}, before {other.name} came."
     )
 
 

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
 from recoverykit.model import Kind, NtfsState
-from tests.builders import events
-from tests.scenarios import acts, profiles, stops, story, write
+from tests.scenarios import acts, profiles, story
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "disk"
-DIRTY = NtfsState(dirty=True, log_unclean=True, hibernated=False)
 
 
-def _truth(life: Life, why: str, ntfs: NtfsState | None = DIRTY) -> Built:
-    return write.finish(life, Truth(Kind.DISK, frozenset(), why), ntfs=ntfs)
-
-
-def _trouble(life: Life, start: datetime, minutes: int, count: int, *kinds: str) -> None:
-    """Complaints of the disk's driver, the port driver and NTFS while the machine is on."""
-    m = life.m
-    for _ in range(count):
-        when = start + timedelta(minutes=m.rng.uniform(1, minutes))
-        kind = m.rng.choice(kinds)
-        if kind == "bad-block":
-            m.log(events.disk_bad_block(when))
-        elif kind == "retry":
-            m.log(events.disk_retried(when))
-        elif kind == "reset":
-            m.log(events.port_reset(when, m.controller))
-        elif kind == "gone":
-            m.log(events.disk_event(when, 157, "\\Device\\Harddisk0\\DR0"))
-        elif kind == "paging":
-            m.log(events.disk_event(when, 51))
-        elif kind == "controller":
-            m.log(events.disk_event(when, 11))
-        else:
-            old = m.profile.generation == "7"
-            m.log(events.ntfs_corrupt_old(when) if old else events.ntfs_corrupt(when))
+def _truth(life: Life, why: str, ntfs: NtfsState | None = acts.DIRTY) -> Built:
+    return acts.told(life, Kind.DISK, why, ntfs=ntfs)
 
 
 def _crashes(life: Life, codes: tuple[int, ...], status: int, *kinds: str) -> None:
@@ -49,10 +24,9 @@ def _crashes(life: Life, codes: tuple[int, ...], status: int, *kinds: str) -> No
     when = m.now - timedelta(hours=m.rng.uniform(6, 9))
     for code in codes:
         at = when + timedelta(minutes=m.rng.uniform(4, 25))
-        _trouble(life, when, 3, 5, *kinds)
+        acts.disk_trouble(life, when, 3, 5, *kinds)
         fault = "Ntfs.sys" if code == 0x24 else ""
-        stop = stops.stop(m, at, code, "", fault=fault, status=status, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, code, None, fault=fault, status=status)
         when = at + timedelta(minutes=4)
 
 
@@ -73,7 +47,7 @@ def unmountable(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, among=profiles.EVERY, recent=0)
     m = life.m
     on, off = acts.session_of(life, 8, 1)
-    _trouble(life, on, 50, 6, "ntfs", "bad-block")
+    acts.disk_trouble(life, on, 50, 6, "ntfs", "bad-block")
     life.session(on, off, end="power")
     end = acts.failed_boots(life, off + timedelta(minutes=5), 3)
     cause = acts.bugcheck_cause(0xED, (0xFFFF_FA80_04A8_5CD0, 0xFFFF_FFFF_C000_0032, 0, 0))
@@ -92,7 +66,7 @@ def lost_disk(rng: Random, folder: Path) -> Built:
 def startup_repair_says(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, among=profiles.EVERY, recent=rng.randint(0, 1))
     on, off = acts.session_of(life, 8, 1)
-    _trouble(life, on, 50, 8, "ntfs", "controller", "bad-block")
+    acts.disk_trouble(life, on, 50, 8, "ntfs", "controller", "bad-block")
     life.session(on, off, end="power")
     end = acts.failed_boots(life, off + timedelta(minutes=5), 3)
     acts.startup_repair(

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from recoverykit.model import Kind
 from tests.builders import hive
-from tests.scenarios import acts, profiles, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.profiles import Profile
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "driver-boot"
 _CODES = (0xD1, 0x7E, 0x1000007E, 0x50, 0x3B, 0x139, 0x1E)
@@ -32,7 +33,7 @@ def loop(
     group: str = "",
     boot_log: bool | None = None,
     recent: int | None = None,
-    **how: object,
+    **how: Any,
 ) -> tuple[Life, str]:
     """Installed or updated in the last session that ended well; every normal boot since crashes,
     Safe Mode came up once and fetched the first dump."""
@@ -51,44 +52,46 @@ def loop(
         m.install(vendor, old, start=start)
     driver = m.install(vendor, on + timedelta(minutes=25), quiet=quiet, start=start)
     if rng.random() < 0.4:
-        others = [v for v in vendors.of("input", "print", "usb") if v.name not in m.drivers]
-        m.install(rng.choice(others), on + timedelta(minutes=40))
+        other = story.pick(rng, "input", "print", "usb", avoid=m.drivers)
+        m.install(other, on + timedelta(minutes=40))
     life.session(on, off)
     code = rng.choice(codes)
     first = off + timedelta(minutes=rng.randint(2, 50))
-    stop = acts.crash(life, first + timedelta(seconds=22), code, driver, fault=fault, **how)
-    acts.failed_boots(life, first, 2, stop=stop, early=False, last=vendor.name)
+    acts.crashing_boots(life, first, 2, code, driver, after=22, fault=fault, **how)
     second = acts.safe_mode(life, first + timedelta(minutes=14)) + timedelta(minutes=2)
-    again = acts.crash(life, second + timedelta(seconds=24), code, driver, fault=fault, **how)
-    end = acts.failed_boots(life, second, 2, stop=again, early=False, last=vendor.name)
+    end = acts.crashing_boots(life, second, 2, code, driver, after=24, fault=fault, **how)
     if rng.random() < 0.6:
         acts.startup_repair(life, end + timedelta(minutes=5))
     return life, vendor.name
 
 
-def _driver(life: Life, name: str, story_: str) -> Built:
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([name]), story_))
-
-
 def security(rng: Random, folder: Path) -> Built:
     life, name = loop(rng, folder, ("av", "edr"))
-    return _driver(life, name, f"{name} was installed in the last good session; its dumps name it.")
+    return acts.blamed(
+        life, name, f"{name} was installed in the last good session; its dumps name it."
+    )
 
 
 def anticheat(rng: Random, folder: Path) -> Built:
     life, name = loop(rng, folder, ("anticheat",), among=profiles.CLIENTS, quiet=True)
-    return _driver(life, name, f"{name} came with a game and crashes each boot; both dumps agree.")
+    return acts.blamed(
+        life, name, f"{name} came with a game and crashes each boot; both dumps agree."
+    )
 
 
 def backup_update(rng: Random, folder: Path) -> Built:
     life, name = loop(rng, folder, ("backup", "volfilter"), update=True)
-    return _driver(life, name, f"{name} was updated in the last good session; both dumps name it.")
+    return acts.blamed(
+        life, name, f"{name} was updated in the last good session; both dumps name it."
+    )
 
 
 def filter_container(rng: Random, folder: Path) -> Built:
     """The fault lies in fltmgr; who called it wrongly is on the stack."""
     life, name = loop(rng, folder, ("av", "edr"), fault="fltmgr.sys", codes=(0x3B, 0x50, 0x7E))
-    return _driver(life, name, f"fltmgr faulted on what {name} handed it, twice, since it came.")
+    return acts.blamed(
+        life, name, f"fltmgr faulted on what {name} handed it, twice, since it came."
+    )
 
 
 def network_container(rng: Random, folder: Path) -> Built:
@@ -101,7 +104,9 @@ def network_container(rng: Random, folder: Path) -> Built:
         fault=where,
         callers=("tcpip.sys",),
     )
-    return _driver(life, name, f"{where} faulted below {name}, which was installed the same day.")
+    return acts.blamed(
+        life, name, f"{where} faulted below {name}, which was installed the same day."
+    )
 
 
 def verifier(rng: Random, folder: Path) -> Built:
@@ -110,7 +115,7 @@ def verifier(rng: Random, folder: Path) -> Built:
     m = life.m
     m.memory_management["VerifyDrivers"] = hive.sz(m.drivers[name].vendor.file)
     m.memory_management["VerifyDriverLevel"] = hive.dword(0x209BB)
-    return _driver(life, name, f"Driver Verifier watches {name} alone and stops because of it.")
+    return acts.blamed(life, name, f"Driver Verifier watches {name} alone and stops because of it.")
 
 
 def corrupt_file(rng: Random, folder: Path) -> Built:
@@ -120,8 +125,7 @@ def corrupt_file(rng: Random, folder: Path) -> Built:
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=4))
     driver.error_control = 3
-    on, off = acts.session_of(life, 9, 1.5)
-    life.session(on, off, end="power")
+    off = acts.session(life, 9, 1.5, end="power")
     driver.image = driver.image[: len(driver.image) // 3 & ~511]
     driver.changed = off - timedelta(minutes=1)
     m.key_times[driver.name] = m.installed + timedelta(days=4)
@@ -130,7 +134,7 @@ def corrupt_file(rng: Random, folder: Path) -> Built:
     acts.startup_repair(
         *(life, end + timedelta(minutes=6), (cause,)), actions=(("File repair", 0x57),)
     )
-    return _driver(life, vendor.name, f"{vendor.name} is cut off, and Startup Repair names it.")
+    return acts.blamed(life, vendor.name, f"{vendor.name} is cut off, and Startup Repair names it.")
 
 
 def old_windows(rng: Random, folder: Path) -> Built:
@@ -138,20 +142,22 @@ def old_windows(rng: Random, folder: Path) -> Built:
     life, name = loop(
         *(rng, folder, ("av",)), among=(profiles.WIN7_X86,), codes=(0x7E, 0x8E, 0xD1, 0x50)
     )
-    return _driver(
+    return acts.blamed(
         life, name, f"{name} crashes each boot of this 32-bit Windows; its dump says so."
     )
 
 
 def arm(rng: Random, folder: Path) -> Built:
     life, name = loop(rng, folder, ("edr", "virtual", "backup"), among=(profiles.ARM64,))
-    return _driver(life, name, f"{name} crashes each boot of this arm64 machine since it came.")
+    return acts.blamed(life, name, f"{name} crashes each boot of this arm64 machine since it came.")
 
 
 def unloaded(rng: Random, folder: Path) -> Built:
     """0xCE: it had been unloaded, and something still ran in it."""
     life, name = loop(rng, folder, ("tool", "virtual", "anticheat"), codes=(0xCE,), unloaded=True)
-    return _driver(life, name, f"The dump's list of unloaded drivers has {name} where it faulted.")
+    return acts.blamed(
+        life, name, f"The dump's list of unloaded drivers has {name} where it faulted."
+    )
 
 
 SCENARIOS = tuple(

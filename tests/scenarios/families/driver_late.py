@@ -13,11 +13,11 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import wer
-from tests.scenarios import acts, profiles, stops, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver
 from tests.scenarios.profiles import Profile
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "driver-late"
 
@@ -55,20 +55,15 @@ def crashing(
         m.install(other, on + timedelta(minutes=rng.uniform(40, 110)))
     for _ in range(crashes):
         at = when + timedelta(minutes=rng.uniform(0.8, minutes))
-        stop = acts.crash(life, at, rng.choice(codes), driver, uptime=at - when, **how)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, rng.choice(codes), driver, **how)
         when = at + timedelta(minutes=rng.uniform(1, 6))
     return life, driver
 
 
-def _culprit(life: Life, driver: Driver, why: str) -> Built:
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([driver.name]), why))
-
-
 def graphics_timeout(rng: Random, folder: Path) -> Built:
     life, driver = crashing(rng, folder, ("gpu",), (0x116,), fault="", depth=1)
-    return _culprit(
-        life, driver, f"The display timed out in {driver.name} four times since its update."
+    return acts.blamed(
+        life, driver.name, f"The display timed out in {driver.name} four times since its update."
     )
 
 
@@ -76,26 +71,30 @@ def graphics_stuck(rng: Random, folder: Path) -> Built:
     life, driver = crashing(
         rng, folder, ("gpu",), (0xEA, 0x116, 0x3B), fault="dxgkrnl.sys", later=1
     )
-    return _culprit(
-        life, driver, f"dxgkrnl faulted below {driver.name}, updated before the first crash."
+    return acts.blamed(
+        life, driver.name, f"dxgkrnl faulted below {driver.name}, updated before the first crash."
     )
 
 
 def wireless(rng: Random, folder: Path) -> Built:
     life, driver = crashing(rng, folder, ("wifi", "net"), (0xD1,), later=2)
-    return _culprit(
-        life, driver, f"Every dump faults in {driver.name}; what came after it is innocent."
+    return acts.blamed(
+        life, driver.name, f"Every dump faults in {driver.name}; what came after it is innocent."
     )
 
 
 def vpn(rng: Random, folder: Path) -> Built:
     life, driver = crashing(rng, folder, ("vpn",), (0x50, 0x7E, 0xD1), fault="", later=1)
-    return _culprit(life, driver, f"Every dump faults in {driver.name}, updated the day before.")
+    return acts.blamed(
+        life, driver.name, f"Every dump faults in {driver.name}, updated the day before."
+    )
 
 
 def audio_watchdog(rng: Random, folder: Path) -> Built:
     life, driver = crashing(rng, folder, ("audio",), (0x133,), fault="ntoskrnl.exe", depth=4)
-    return _culprit(life, driver, f"The watchdog's stack is {driver.name}'s in each of four dumps.")
+    return acts.blamed(
+        life, driver.name, f"The watchdog's stack is {driver.name}'s in each of four dumps."
+    )
 
 
 def power_state(rng: Random, folder: Path) -> Built:
@@ -118,15 +117,15 @@ def power_state(rng: Random, folder: Path) -> Built:
         )
         folder_name = f"../ProgramData/Microsoft/Windows/WER/ReportArchive/{name}/Report.wer"
         m.put(folder_name, content, when)
-    return _culprit(
-        life, driver, f"Microsoft's analysis put both reports into {driver.name}'s bucket."
+    return acts.blamed(
+        life, driver.name, f"Microsoft's analysis put both reports into {driver.name}'s bucket."
     )
 
 
 def tool(rng: Random, folder: Path) -> Built:
     life, driver = crashing(rng, folder, ("tool", "virtual"), (0x1E, 0x3B, 0x50), minutes=6)
-    return _culprit(
-        life, driver, f"Each session dies in {driver.name}, which was updated yesterday."
+    return acts.blamed(
+        life, driver.name, f"Each session dies in {driver.name}, which was updated yesterday."
     )
 
 
@@ -135,8 +134,8 @@ def weeks_old(rng: Random, folder: Path) -> Built:
     life, driver = crashing(
         *(rng, folder, ("audio", "wifi", "usb"), (0xD1, 0x7E)), age=10, later=2, crashes=5
     )
-    return _culprit(
-        life, driver, f"Five dumps agree on {driver.name}, though it is not the newest."
+    return acts.blamed(
+        life, driver.name, f"Five dumps agree on {driver.name}, though it is not the newest."
     )
 
 
@@ -150,10 +149,9 @@ def now_and_then(rng: Random, folder: Path) -> Built:
         if number in (0, 2):
             life.session(when, at)
         else:
-            stop = acts.crash(life, at, 0xD1, driver, uptime=at - when)
-            life.session(when, at, end="crash", stop=stop)
+            acts.crashing_session(life, when, at, 0xD1, driver)
         when = at + timedelta(minutes=5)
-    return _culprit(life, driver, f"All four dumps of two days fault in {driver.name}.")
+    return acts.blamed(life, driver.name, f"All four dumps of two days fault in {driver.name}.")
 
 
 def unsteady_stacks(rng: Random, folder: Path) -> Built:
@@ -163,18 +161,11 @@ def unsteady_stacks(rng: Random, folder: Path) -> Built:
     when = m.now - timedelta(hours=4)
     for code in (0x19, 0xC2):
         at = when + timedelta(minutes=9)
-        stop = stops.stop(
-            m,
-            at,
-            code,
-            driver.name,
-            fault="ntoskrnl.exe",
-            callers=("Wdf01000.sys",),
-            uptime=at - when,
-        )
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, code, driver, fault="ntoskrnl.exe")
         when = at + timedelta(minutes=4)
-    return _culprit(life, driver, f"{driver.name} is on all four stacks, and faulted itself twice.")
+    return acts.blamed(
+        life, driver.name, f"{driver.name} is on all four stacks, and faulted itself twice."
+    )
 
 
 SCENARIOS = tuple(

@@ -8,26 +8,20 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import events, hive, wer
-from tests.scenarios import acts, profiles, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "driver-evidence-poor"
-
-
-def _culprit(life: Life, driver: Driver, why: str) -> Built:
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([driver.name]), why))
 
 
 def _installed_today(
     rng: Random, folder: Path, *roles: str, quiet: bool = False, boot_log: bool = False
 ) -> tuple[Life, Driver]:
     """The only change for ten days: a boot- or system-start driver, in the last good session."""
-    vendor = rng.choice([v for v in vendors.of(*roles) if v.start < 2])
-    life = story.begin(
-        rng, folder, avoid=[vendor.name], without=[vendor.role], recent=0, old_trouble=False
-    )
+    vendor = story.pick(rng, *roles, below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=[vendor.role])
     life.boot_logging = boot_log
     if boot_log:
         for ago in (26, 22):
@@ -45,7 +39,9 @@ def only_boot_log(rng: Random, folder: Path) -> Built:
     start = life.m.now - timedelta(hours=3)
     acts.failed_boots(life, start, 2, early=False, last=driver.name)
     life.m.crash_control["CrashDumpEnabled"] = hive.dword(0)
-    return _culprit(life, driver, f"Both last boot logs end with {driver.name}, which is new.")
+    return acts.blamed(
+        life, driver.name, f"Both last boot logs end with {driver.name}, which is new."
+    )
 
 
 def only_change(rng: Random, folder: Path) -> Built:
@@ -53,8 +49,8 @@ def only_change(rng: Random, folder: Path) -> Built:
     life, driver = _installed_today(rng, folder, "backup", "volfilter", "dlp", "encrypt")
     end = acts.failed_boots(life, life.m.now - timedelta(hours=3), 4)
     acts.startup_repair(life, end + timedelta(minutes=8))
-    return _culprit(
-        life, driver, f"{driver.name} is all that changed between good and failed boots."
+    return acts.blamed(
+        life, driver.name, f"{driver.name} is all that changed between good and failed boots."
     )
 
 
@@ -80,7 +76,7 @@ def error_reports(rng: Random, folder: Path) -> Built:
         m.put(path, content, at + timedelta(minutes=2))
         when = at + timedelta(minutes=2)
     life.pending = None
-    return _culprit(life, driver, f"Three error reports of today name {driver.name}.")
+    return acts.blamed(life, driver.name, f"Three error reports of today name {driver.name}.")
 
 
 def repair_log(rng: Random, folder: Path) -> Built:
@@ -89,8 +85,7 @@ def repair_log(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, avoid=[vendor.name], without=[vendor.role], recent=0)
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=30))
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    off = acts.session(life, 8, 1)
     driver.image = bytes(4096) + driver.image[4096:]
     driver.changed = off - timedelta(minutes=4)
     m.key_times[driver.name] = m.installed + timedelta(days=30)
@@ -98,15 +93,15 @@ def repair_log(rng: Random, folder: Path) -> Built:
     path = f"c:\\windows\\system32\\drivers\\{vendor.name}"
     cause = f"Boot critical file {path} is corrupt."
     acts.startup_repair(life, end + timedelta(minutes=9), (cause,))
-    return _culprit(
-        life, driver, f"Startup Repair found {vendor.name} corrupt; its header is zeros."
+    return acts.blamed(
+        life, driver.name, f"Startup Repair found {vendor.name} corrupt; its header is zeros."
     )
 
 
 def events_and_install(rng: Random, folder: Path) -> Built:
     """Dumps are off; the stop events began minutes after the service was installed (7045)."""
     vendor = rng.choice([v for v in vendors.of("tool", "anticheat", "virtual") if not v.inf])
-    life = story.begin(rng, folder, avoid=[vendor.name], recent=0, old_trouble=False)
+    life = story.calm(rng, folder, avoid=[vendor.name])
     m = life.m
     m.crash_control["CrashDumpEnabled"] = hive.dword(0)
     life.keep_dumps = life.report = life.keep_memory = False
@@ -116,19 +111,18 @@ def events_and_install(rng: Random, folder: Path) -> Built:
     when = off + timedelta(minutes=5)
     for _ in range(5):
         at = when + timedelta(minutes=1.5)
-        stop = acts.crash(life, at, 0x3B, driver, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, 0x3B, driver)
         when = at + timedelta(minutes=2)
     life.pending = None
-    return _culprit(life, driver, f"{driver.name} was installed just before, and nothing else was.")
+    return acts.blamed(
+        life, driver.name, f"{driver.name} was installed just before, and nothing else was."
+    )
 
 
 def file_times(rng: Random, folder: Path) -> Built:
     """No log tells of it: an updater replaced the file and its key, then no boot came up."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "backup") if v.start == 0])
-    life = story.begin(
-        rng, folder, avoid=[vendor.name], without=[vendor.role], recent=0, old_trouble=False
-    )
+    vendor = story.pick(rng, "av", "edr", "backup", start=0)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=[vendor.role])
     m = life.m
     m.install(vendor, m.installed + timedelta(days=12))
     on, off = acts.session_of(life, 7, 1.4)
@@ -136,7 +130,9 @@ def file_times(rng: Random, folder: Path) -> Built:
     life.session(on, off)
     end = acts.failed_boots(life, off + timedelta(minutes=10), 3)
     acts.startup_repair(life, end + timedelta(minutes=7), (acts.UNSPECIFIED,))
-    return _culprit(life, driver, f"{driver.name} was replaced minutes before the last shutdown.")
+    return acts.blamed(
+        life, driver.name, f"{driver.name} was replaced minutes before the last shutdown."
+    )
 
 
 def not_loaded_since(rng: Random, folder: Path) -> Built:
@@ -154,12 +150,14 @@ def not_loaded_since(rng: Random, folder: Path) -> Built:
     end = acts.failed_boots(life, off + timedelta(minutes=9), 3, error=0xC000_0428)
     cause = f"A boot driver is not signed: c:\\windows\\system32\\drivers\\{vendor.name}"
     acts.startup_repair(life, end + timedelta(minutes=4), (cause,))
-    return _culprit(life, driver, f"{driver.name}'s new version is refused, and boots fail since.")
+    return acts.blamed(
+        life, driver.name, f"{driver.name}'s new version is refused, and boots fail since."
+    )
 
 
 def windows7(rng: Random, folder: Path) -> Built:
     """Windows 7, no dump, boot log of the last boot and a 7045."""
-    vendor = rng.choice([v for v in vendors.of("av", "backup", "virtual") if v.start < 2])
+    vendor = story.pick(rng, "av", "backup", "virtual", below=2)
     life = story.begin(
         *(rng, folder),
         among=(profiles.WIN7, profiles.WIN7_X86, profiles.WIN81),
@@ -176,7 +174,7 @@ def windows7(rng: Random, folder: Path) -> Built:
     driver = m.install(vendor, on + timedelta(minutes=25))
     life.session(on, off)
     acts.failed_boots(life, off + timedelta(minutes=12), 3, early=False, last=driver.name)
-    return _culprit(life, driver, f"{driver.name} is new, and the boot log ends with it.")
+    return acts.blamed(life, driver.name, f"{driver.name} is new, and the boot log ends with it.")
 
 
 SCENARIOS = tuple(

@@ -11,28 +11,22 @@ from pathlib import Path
 from random import Random
 
 from recoverykit.model import Kind
-from tests.scenarios import acts, profiles, stops, story, vendors, write
+from tests.scenarios import acts, profiles, story
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 from tests.scenarios.vendors import Vendor
 
 FAMILY = "field-clocks"
 _ROLES = ("av", "edr", "vpn", "tool", "backup")
 
 
-def _culprit(life: Life, vendor: Vendor, why: str) -> Built:
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([vendor.name]), why))
-
-
 def _begin(rng: Random, folder: Path, *, days: int = 0, until: int = 1) -> tuple[Life, Vendor]:
-    vendor = rng.choice([v for v in vendors.of(*_ROLES) if v.start < 2])
-    life = story.begin(
+    vendor = story.pick(rng, *_ROLES, below=2)
+    life = story.calm(
         *(rng, folder),
         among=profiles.CLIENTS,
         avoid=[vendor.name],
         without=["av", "edr", vendor.role],
-        recent=0,
-        old_trouble=False,
         days=days,
         until=until,
     )
@@ -68,8 +62,10 @@ def battery_dead(rng: Random, folder: Path) -> Built:
     start = off + timedelta(hours=1)
     life.clock = datetime(2009, 1, 1, 0, 0, 40, tzinfo=UTC) - start
     _crashes(life, vendor, start, 3)
-    return _culprit(
-        life, vendor, f"The newest records, of 2009 by a dead clock, are crashes in {vendor.name}."
+    return acts.blamed(
+        life,
+        vendor.name,
+        f"The newest records, of 2009 by a dead clock, are crashes in {vendor.name}.",
     )
 
 
@@ -83,8 +79,10 @@ def was_ahead(rng: Random, folder: Path) -> Built:
     m.install(vendor, on + timedelta(minutes=30))
     life.session(on, off)
     _crashes(life, vendor, off + timedelta(hours=1), 3)
-    return _culprit(
-        life, vendor, f"One old session lies in the future; since, {vendor.name} crashes each boot."
+    return acts.blamed(
+        life,
+        vendor.name,
+        f"One old session lies in the future; since, {vendor.name} crashes each boot.",
     )
 
 
@@ -115,9 +113,9 @@ def two_systems(rng: Random, folder: Path) -> Built:
         for when, text in m.sections
     ]
     _crashes(life, vendor, off + timedelta(minutes=10), 3)
-    return _culprit(
+    return acts.blamed(
         life,
-        vendor,
+        vendor.name,
         f"The session that brought {vendor.name} was hours ahead; the crashes after it were not.",
     )
 
@@ -130,13 +128,11 @@ def ahead_and_well(rng: Random, folder: Path) -> Built:
     _ahead(life, m.now - timedelta(days=5, hours=6))
     on = m.now - timedelta(days=5)
     at = on + timedelta(minutes=90)
-    life.session(on, at, end="crash", stop=acts.crash(life, at, 0xD1, driver, uptime=at - on))
+    acts.crashing_session(life, on, at, 0xD1, driver)
     for ago in (110, 80, 55, 30, 6):
         start = m.now - timedelta(hours=ago)
         life.session(start, start + timedelta(hours=3))
-    return write.finish(
-        life, Truth(Kind.HEALTHY, frozenset(), "One crash last week; five sessions since.")
-    )
+    return acts.well(life, "One crash last week; five sessions since.")
 
 
 def reset_and_well(rng: Random, folder: Path) -> Built:
@@ -146,7 +142,7 @@ def reset_and_well(rng: Random, folder: Path) -> Built:
     driver = m.install(vendor, m.installed + timedelta(days=3))
     on = m.now - timedelta(hours=30)
     at = on + timedelta(minutes=90)
-    life.session(on, at, end="crash", stop=acts.crash(life, at, 0xD1, driver, uptime=at - on))
+    acts.crashing_session(life, on, at, 0xD1, driver)
     life.session(at + timedelta(minutes=3), at + timedelta(hours=3))
     start = m.now - timedelta(hours=6)
     life.clock = datetime(2009, 1, 1, 0, 0, 40, tzinfo=UTC) - start
@@ -155,9 +151,7 @@ def reset_and_well(rng: Random, folder: Path) -> Built:
     assert life.written is not None
     life.written += life.clock
     m.hive_when += life.clock
-    return write.finish(
-        life, Truth(Kind.HEALTHY, frozenset(), "One crash yesterday; three sessions since.")
-    )
+    return acts.well(life, "One crash yesterday; three sessions since.")
 
 
 def ahead_no_trace(rng: Random, folder: Path) -> Built:
@@ -166,15 +160,11 @@ def ahead_no_trace(rng: Random, folder: Path) -> Built:
     m = life.m
     _ahead(life, m.now - timedelta(hours=50))
     life.session(m.now - timedelta(hours=30), m.now - timedelta(hours=26))
-    on, off = acts.session_of(life, 9, 2)
-    life.session(on, off)
+    off = acts.session(life, 9, 2)
     start = off + timedelta(minutes=5)
-    stop = stops.stop(m, start + timedelta(seconds=30), 0x0A, "")
-    end = acts.failed_boots(life, start, 3, stop=stop, early=False)
+    end = acts.crashing_boots(life, start, 3, 0x0A, None)
     acts.startup_repair(life, end + timedelta(minutes=7))
-    return write.finish(
-        life, Truth(Kind.UNKNOWN, frozenset(), "The dump shows the kernel alone; nothing changed.")
-    )
+    return acts.unclear(life, "The dump shows the kernel alone; nothing changed.")
 
 
 SCENARIOS = tuple(

@@ -8,36 +8,16 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import hive, servicing
-from tests.scenarios import acts, noise, profiles, stops, story, vendors, write
-from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios import acts, noise, profiles, story, vendors
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "field-doubt"
-_KERNEL_CODES = (0x139, 0x0A, 0x1E)
-
-
-def _begin(rng: Random, folder: Path, **how: object) -> Life:
-    given: dict[str, object] = {"recent": 0, "old_trouble": False, "among": profiles.X64}
-    return story.begin(rng, folder, **{**given, **how})  # type: ignore[arg-type]
-
-
-def _truth(life: Life, kind: Kind, why: str, *culprits: str) -> Built:
-    return write.finish(life, Truth(kind, frozenset(culprits), why))
-
-
-def _kernel_alone(life: Life, start: timedelta | None = None, *, boots: int = 3) -> None:
-    """Boots that stop with nothing but the kernel in the dump."""
-    m = life.m
-    assert life.written is not None
-    when = life.written + (start or timedelta(minutes=5))
-    stop = stops.stop(m, when + timedelta(seconds=28), m.rng.choice(_KERNEL_CODES), "")
-    acts.failed_boots(life, when, boots, stop=stop, early=False)
 
 
 def one_product(rng: Random, folder: Path) -> Built:
     """Three crashes with three codes in three drivers, all of one product that came today."""
     family = [vendors.named(name) for name in ("aswSnx.sys", "aswSP.sys", "aswbidsdriver.sys")]
-    life = _begin(rng, folder, avoid=[v.name for v in family], without=["av", "edr"])
+    life = story.calm(rng, folder, avoid=[v.name for v in family], without=["av", "edr"])
     m = life.m
     on, off = acts.session_of(life, 9, 2)
     drivers = [m.install(v, on + timedelta(minutes=40, seconds=n)) for n, v in enumerate(family)]
@@ -51,7 +31,9 @@ def one_product(rng: Random, folder: Path) -> Built:
         when = at + timedelta(minutes=2)
     acts.failed_boots(life, when, 2)
     names = [v.name for v in family]
-    return _truth(life, Kind.DRIVER, "All dumps lie in drivers of one product, new today.", *names)
+    return acts.told(
+        life, Kind.DRIVER, "All dumps lie in drivers of one product, new today.", *names
+    )
 
 
 def two_untried(rng: Random, folder: Path) -> Built:
@@ -59,7 +41,7 @@ def two_untried(rng: Random, folder: Path) -> Built:
     pool = [v for v in vendors.of("av", "edr", "backup", "dlp") if v.start == 0]
     one = rng.choice(pool)
     two = rng.choice([v for v in pool if v.role != one.role])
-    life = _begin(
+    life = story.calm(
         *(rng, folder),
         among=profiles.CLIENTS,
         avoid=[one.name, two.name],
@@ -76,17 +58,17 @@ def two_untried(rng: Random, folder: Path) -> Built:
     on, off = acts.session_of(life, 9, 2)
     m.install(two, on + timedelta(minutes=20))
     life.session(on, off)
-    _kernel_alone(life)
-    return _truth(
-        *(life, Kind.UNKNOWN),
+    acts.kernel_alone(life, off + timedelta(minutes=5))
+    return acts.unclear(
+        life,
         f"{one.name} and {two.name} are both new to this boot; the dump shows the kernel alone.",
     )
 
 
 def power_dies_in_boots(rng: Random, folder: Path) -> Built:
     """Boots break off in five different places, the last by chance at the driver of today."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "tool") if v.start < 2])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
+    vendor = story.pick(rng, "av", "edr", "tool", below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     life.boot_logging = True
     m.install(vendor, m.installed + timedelta(days=9))
@@ -100,17 +82,16 @@ def power_dies_in_boots(rng: Random, folder: Path) -> Built:
     for place in places:
         life.dead(when, stop=None, early=False, last=place)
         when += timedelta(minutes=rng.uniform(2, 6))
-    return _truth(
-        *(life, Kind.UNKNOWN),
-        f"It goes off anywhere in the boot; two boots came past {vendor.name} without harm.",
+    return acts.unclear(
+        life, f"It goes off anywhere in the boot; two boots came past {vendor.name} without harm."
     )
 
 
 def long_session(rng: Random, folder: Path) -> Built:
     """A server ran for weeks; in that time several drivers and Windows itself were updated."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "backup") if v.start == 0])
+    vendor = story.pick(rng, "av", "edr", "backup", start=0)
     others = rng.sample(vendors.of("net", "chipset", "print", "usb"), 3)
-    life = _begin(
+    life = story.calm(
         *(rng, folder),
         among=(profiles.SERVER_2019, profiles.SERVER_2022),
         avoid=[vendor.name, *(v.name for v in others)],
@@ -129,9 +110,9 @@ def long_session(rng: Random, folder: Path) -> Built:
     m.serviced = off - timedelta(minutes=20)
     noise.cumulative_update(m, off - timedelta(minutes=40))
     life.session(on, off)
-    _kernel_alone(life)
-    return _truth(
-        *(life, Kind.UNKNOWN),
+    acts.kernel_alone(life, off + timedelta(minutes=5))
+    return acts.unclear(
+        life,
         f"Four drivers and Windows itself changed in three weeks; {vendor.name} is one of them.",
     )
 
@@ -139,66 +120,62 @@ def long_session(rng: Random, folder: Path) -> Built:
 def key_rewritten(rng: Random, folder: Path) -> Built:
     """A service rewrites its own driver's key in every session; nothing was installed for months,
     and the dump shows the kernel alone."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "anticheat") if v.start < 2])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", "anticheat"])
+    vendor = story.pick(rng, "av", "edr", "anticheat", below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", "anticheat"])
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=9))
     on, off = acts.session_of(life, 9, 2)
     m.key_times[driver.name] = on + timedelta(minutes=rng.uniform(8, 90))
     life.session(on, off)
-    _kernel_alone(life)
-    return _truth(
-        *(life, Kind.UNKNOWN),
-        f"The file of {vendor.name} is as old as its installation; only its key was touched.",
+    acts.kernel_alone(life, off + timedelta(minutes=5))
+    return acts.unclear(
+        life, f"The file of {vendor.name} is as old as its installation; only its key was touched."
     )
 
 
 def image_restored(rng: Random, folder: Path) -> Built:
     """An image of a fortnight ago was put back today; its hive was touched, nothing was booted."""
-    life = _begin(rng, folder, until=14, days=30)
+    life = story.calm(rng, folder, until=14, days=30)
     m = life.m
     on = m.now - timedelta(days=13)
     life.session(on, on + timedelta(hours=3))
     m.hive_when = m.now - timedelta(minutes=30)
-    return _truth(life, Kind.HEALTHY, "The last session ended well; since then nothing ran.")
+    return acts.well(life, "The last session ended well; since then nothing ran.")
 
 
 def damaged_leftover(rng: Random, folder: Path) -> Built:
     """A driver file of no bytes has been lying there for a year; today's dump shows the kernel."""
-    vendor = rng.choice([v for v in vendors.of("tool", "virtual") if v.start == 1])
-    life = _begin(rng, folder, avoid=[vendor.name], without=[vendor.role])
+    vendor = story.pick(rng, "tool", "virtual", start=1)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=[vendor.role])
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=9))
     driver.image = b""
     driver.loaded = False
-    on, off = acts.session_of(life, 9, 2)
-    life.session(on, off)
-    _kernel_alone(life)
-    return _truth(
-        *(life, Kind.UNKNOWN),
-        f"{vendor.name} has been empty for as long as boots came up; the dump names nobody.",
+    off = acts.session(life, 9, 2)
+    acts.kernel_alone(life, off + timedelta(minutes=5))
+    return acts.unclear(
+        life, f"{vendor.name} has been empty for as long as boots came up; the dump names nobody."
     )
 
 
 def pending_for_months(rng: Random, folder: Path) -> Built:
     """Marks of servicing are months old; boots fail without a trace since today."""
-    life = _begin(rng, folder)
+    life = story.calm(rng, folder)
     m = life.m
     ago = m.log_start - timedelta(days=40)
     m.software["RebootPending"] = hive.Node({}, ago)  # type: ignore[assignment]
     m.software["PackagesPending"] = hive.Node({}, ago)  # type: ignore[assignment]
     old = "\\??\\C:\\Windows\\WinSxS\\Temp\\PendingDeletes\\$$DeleteMe.ntdll.dll.01d9"
     m.session_manager["PendingFileRenameOperations"] = servicing.renames((old, ""))
-    on, off = acts.session_of(life, 9, 2)
-    life.session(on, off)
+    off = acts.session(life, 9, 2)
     end = acts.failed_boots(life, off + timedelta(minutes=5), 4)
     acts.startup_repair(life, end + timedelta(minutes=7))
-    return _truth(life, Kind.UNKNOWN, "The update's marks are old news, and nothing else is told.")
+    return acts.unclear(life, "The update's marks are old news, and nothing else is told.")
 
 
 def empty_filters(rng: Random, folder: Path) -> Built:
     """Uninstallers left empty filter lists on every class of the boot."""
-    life = _begin(rng, folder)
+    life = story.calm(rng, folder)
     m = life.m
     for kind in ("disk", "volume", "scsi", "hdc", "system"):
         lists = m.class_filters.setdefault(vendors.CLASSES[kind], {})
@@ -206,26 +183,23 @@ def empty_filters(rng: Random, folder: Path) -> Built:
         lists.setdefault("LowerFilters", [])
     m.disk_values["UpperFilters"] = hive.multi_sz()
     for ago in (30, 7):
-        on, off = acts.session_of(life, ago, 2)
-        life.session(on, off)
-    return _truth(life, Kind.HEALTHY, "Empty lists name nobody; every boot comes up.")
+        acts.session(life, ago, 2)
+    return acts.well(life, "Empty lists name nobody; every boot comes up.")
 
 
 def store_gone_after_crashes(rng: Random, folder: Path) -> Built:
     """A driver crashed two boots; in the attempt to repair, the boot store was lost."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "backup") if v.start < 2])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
+    vendor = story.pick(rng, "av", "edr", "backup", below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     on, off = acts.session_of(life, 9, 2)
     driver = m.install(vendor, on + timedelta(minutes=40))
     life.session(on, off)
     when = off + timedelta(minutes=5)
-    stop = acts.crash(life, when + timedelta(seconds=28), 0x7E, driver)
-    acts.failed_boots(life, when, 2, stop=stop, early=False, last=vendor.name)
+    acts.crashing_boots(life, when, 2, 0x7E, driver, after=28)
     m.faults.add("store-missing")
     why = f"No boot store, no boot; {vendor.name} crashed before that, and is allowed to be named."
-    truth = Truth(Kind.BCD, frozenset(), why, frozenset([vendor.name]))
-    return write.finish(life, truth)
+    return acts.told(life, Kind.BCD, why, allowed=[vendor.name])
 
 
 SCENARIOS = tuple(

@@ -10,24 +10,13 @@ from random import Random
 from recoverykit.model import Kind, NtfsState
 from tests.builders import events, hive, servicing, srttrail
 from tests.builders.evtx import Event, Provider, text
-from tests.scenarios import acts, profiles, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "field-healthy"
-IN_USE = NtfsState(dirty=False, log_unclean=True, hibernated=False)
 _EVENTLOG = Provider("Microsoft-Windows-Eventlog", "{fc65ddd8-d6ef-4962-83d5-6e5cfe9ce148}")
 _LOGGED_ON = 7001
-
-
-def _well(life: Life, why: str, ntfs: NtfsState | None = None) -> Built:
-    return write.finish(life, Truth(Kind.HEALTHY, frozenset(), why), ntfs=ntfs)
-
-
-def _session(life: Life, hours_ago: float, lasted: float = 1.5, end: str = "clean") -> datetime:
-    on, off = acts.session_of(life, hours_ago, lasted)
-    life.session(on, off, end=end)
-    return on
 
 
 def _log_cleared(when: datetime) -> Event:
@@ -51,7 +40,7 @@ def _old_dumps(life: Life, days: int, count: int) -> str:
     for number in range(count):
         on = start + timedelta(hours=9 * number)
         at = on + timedelta(minutes=50)
-        life.session(on, at, end="crash", stop=acts.crash(life, at, 0xD1, driver, uptime=at - on))
+        acts.crashing_session(life, on, at, 0xD1, driver)
     life.session(start + timedelta(hours=9 * count), start + timedelta(hours=9 * count + 3))
     return driver.name
 
@@ -61,11 +50,12 @@ def log_cleared(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, old_trouble=False, until=2)
     m = life.m
     name = _old_dumps(life, 60, 5)
-    on = _session(life, 30, 4)
+    on, off = acts.session_of(life, 30, 4)
+    life.session(on, off)
     m.log_start = on + timedelta(hours=1)
     m.log(_log_cleared(m.log_start))
-    _session(life, 7)
-    return _well(life, f"{name} crashed two months ago; today's session ended well.")
+    acts.session(life, 7, 1.5)
+    return acts.well(life, f"{name} crashed two months ago; today's session ended well.")
 
 
 def log_cleared_running(rng: Random, folder: Path) -> Built:
@@ -80,7 +70,9 @@ def log_cleared_running(rng: Random, folder: Path) -> Built:
     for minutes in range(70, 480, 7):
         m.log(events.service_state(on + timedelta(minutes=minutes), "Windows Update", "running"))
     m.hive_when = m.now
-    return _well(life, f"{name} crashed two months ago; it ran for hours until now.", IN_USE)
+    return acts.well(
+        life, f"{name} crashed two months ago; it ran for hours until now.", ntfs=acts.IN_USE
+    )
 
 
 def power_button(rng: Random, folder: Path) -> Built:
@@ -88,8 +80,10 @@ def power_button(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, until=7, days=20, old_trouble=False)
     life.hybrid = False
     for ago in (150, 126, 102, 78, 54, 30, 7):
-        _session(life, ago, rng.uniform(1, 6), end="power")
-    return _well(life, "Every session lasts for hours and ends at the wall; none fails.", IN_USE)
+        acts.session(life, ago, rng.uniform(1, 6), end="power")
+    return acts.well(
+        life, "Every session lasts for hours and ends at the wall; none fails.", ntfs=acts.IN_USE
+    )
 
 
 def headless(rng: Random, folder: Path) -> Built:
@@ -110,7 +104,9 @@ def headless(rng: Random, folder: Path) -> Built:
         when = off + timedelta(minutes=rng.uniform(4, 90))
     m.logs["System"] = [pair for pair in m.logs["System"] if pair[1].id != _LOGGED_ON]
     m.hive_when = m.now
-    return _well(life, "It lost power three times in a week and ran for days each time.", IN_USE)
+    return acts.well(
+        life, "It lost power three times in a week and ran for days each time.", ntfs=acts.IN_USE
+    )
 
 
 def weekly_crash(rng: Random, folder: Path) -> Built:
@@ -125,18 +121,17 @@ def weekly_crash(rng: Random, folder: Path) -> Built:
         on = m.now - timedelta(days=ago, hours=3)
         off = on + timedelta(hours=rng.uniform(2, 5))
         if ago in (18, 11, 4):
-            stop = acts.crash(life, off, 0x116, driver, uptime=off - on)
-            life.session(on, off, end="crash", stop=stop)
+            acts.crashing_session(life, on, off, 0x116, driver)
             life.session(off + timedelta(minutes=3), off + timedelta(hours=2))
         else:
             life.session(on, off)
-    _session(life, 6)
-    return _well(life, f"{gpu.name} crashes now and then, after hours; every boot comes up.")
+    acts.session(life, 6, 1.5)
+    return acts.well(life, f"{gpu.name} crashes now and then, after hours; every boot comes up.")
 
 
 def uninstalled(rng: Random, folder: Path) -> Built:
     """A driver crashed three boots yesterday; it was uninstalled in Safe Mode; all is well."""
-    vendor = rng.choice([v for v in vendors.of("tool", "vpn", "virtual") if v.start == 1])
+    vendor = story.pick(rng, "tool", "vpn", "virtual", start=1)
     life = story.begin(
         rng, folder, avoid=[vendor.name], without=[vendor.role], until=2, old_trouble=False
     )
@@ -147,14 +142,13 @@ def uninstalled(rng: Random, folder: Path) -> Built:
     when = on + timedelta(hours=1, minutes=5)
     for _ in range(3):
         at = when + timedelta(minutes=1)
-        stop = acts.crash(life, at, 0xD1, driver, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, 0xD1, driver)
         when = at + timedelta(minutes=2)
     end = acts.safe_mode(life, when, 20)
     driver.present = driver.registered = False
     life.session(end + timedelta(minutes=2), end + timedelta(hours=4))
-    _session(life, 7)
-    return _well(life, f"{vendor.name} crashed yesterday and is gone; all is well since.")
+    acts.session(life, 7, 1.5)
+    return acts.well(life, f"{vendor.name} crashed yesterday and is gone; all is well since.")
 
 
 def laboratory(rng: Random, folder: Path) -> Built:
@@ -177,9 +171,9 @@ def laboratory(rng: Random, folder: Path) -> Built:
             "ImagePath": hive.expand_sz(f"System32\\drivers\\{name}.sys"),
         }
         m.extra_services[name] = hive.Node(values, old)
-    _session(life, 30, 3)
-    _session(life, 7)
-    return _well(life, "Odd, and started twice since yesterday.")
+    acts.session(life, 30, 3)
+    acts.session(life, 7, 1.5)
+    return acts.well(life, "Odd, and started twice since yesterday.")
 
 
 def phantom_controllers(rng: Random, folder: Path) -> Built:
@@ -199,7 +193,7 @@ def phantom_controllers(rng: Random, folder: Path) -> Built:
     life.session(on, off)
     if rng.random() < 0.5:
         life.session(off + timedelta(minutes=9), off + timedelta(hours=2))
-    return _well(life, f"{m.controller} starts the disk; the other controllers are not there.")
+    return acts.well(life, f"{m.controller} starts the disk; the other controllers are not there.")
 
 
 def hibernated(rng: Random, folder: Path) -> Built:
@@ -207,8 +201,7 @@ def hibernated(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, among=profiles.CLIENTS)
     m = life.m
     life.hybrid = True
-    on, off = acts.session_of(life, 9, 1)
-    life.session(on, off, end="running")
+    off = acts.session(life, 9, 1, end="running")
     m.log(events.entering_sleep(off, 5, 5))
     for hours in (7, 5):
         when = m.now - timedelta(hours=hours)
@@ -219,7 +212,7 @@ def hibernated(rng: Random, folder: Path) -> Built:
     m.hive_when = life.written = off
     life.asleep, life.log_open = True, False
     ntfs = NtfsState(dirty=False, log_unclean=True, hibernated=True)
-    return _well(life, "It is hibernated, and came out of hibernation twice today.", ntfs)
+    return acts.well(life, "It is hibernated, and came out of hibernation twice today.", ntfs=ntfs)
 
 
 def pending_for_months(rng: Random, folder: Path) -> Built:
@@ -234,9 +227,9 @@ def pending_for_months(rng: Random, folder: Path) -> Built:
     when = m.log_start + timedelta(days=2)
     m.put("System32/LogFiles/Srt/SrtTrail.txt", srttrail.build([session]), when)
     m.put("WinSxS/pending.xml.bad", servicing.queue(["<x/>"]), when)
-    _session(life, 30, 3)
-    _session(life, 7)
-    return _well(life, "All of it is old, and every boot comes up.")
+    acts.session(life, 30, 3)
+    acts.session(life, 7, 1.5)
+    return acts.well(life, "All of it is old, and every boot comes up.")
 
 
 def rolled_back(rng: Random, folder: Path) -> Built:
@@ -258,13 +251,13 @@ def rolled_back(rng: Random, folder: Path) -> Built:
     start = boots[1] + timedelta(minutes=9)
     m.log(events.update_failed(start + timedelta(minutes=2), title, 0x800F_0922))
     life.session(start, start + timedelta(hours=2))
-    _session(life, 7)
-    return _well(life, "The update failed and was taken back; two sessions ended well since.")
+    acts.session(life, 7, 1.5)
+    return acts.well(life, "The update failed and was taken back; two sessions ended well since.")
 
 
 def short_names(rng: Random, folder: Path) -> Built:
     """A disk filter's service spells its path with 8.3 names, as old installers did."""
-    vendor = rng.choice([v for v in vendors.of("backup", "volfilter") if v.start == 0])
+    vendor = story.pick(rng, "backup", "volfilter", start=0)
     life = story.begin(rng, folder, without=("backup", "volfilter", "encrypt", "dlp"))
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=5))
@@ -272,14 +265,14 @@ def short_names(rng: Random, folder: Path) -> Built:
     driver.folder = "../Program Files/Disk Tools Suite/Driver"
     path = f"\\??\\C:\\PROGRA~1\\DISKTO~1\\Driver\\{vendor.file}"
     driver.values["ImagePath"] = hive.expand_sz(path)
-    _session(life, 30, 3)
-    _session(life, 7)
-    return _well(life, f"{vendor.name} is where its service says, by its short name.")
+    acts.session(life, 30, 3)
+    acts.session(life, 7, 1.5)
+    return acts.well(life, f"{vendor.name} is where its service says, by its short name.")
 
 
 def device_path(rng: Random, folder: Path) -> Built:
     """A volume filter's service names the volume by its device, or the drive without \\??\\."""
-    vendor = rng.choice([v for v in vendors.of("backup", "volfilter") if v.start == 0])
+    vendor = story.pick(rng, "backup", "volfilter", start=0)
     life = story.begin(rng, folder, without=("backup", "volfilter", "encrypt", "dlp"))
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=5))
@@ -290,20 +283,19 @@ def device_path(rng: Random, folder: Path) -> Built:
             "\\??\\C:\\Windows\\system32\\DRIVERS\\{0}",
             "%SystemRoot%\\system32\\drivers\\{0}",
             "\\SystemRoot\\System32\\Drivers\\{0}",
-            "\\??\\c:\\WINDOWS\\Sysnative\\drivers\\{0}",
-        )[:5]
+        )
     )
     driver.values["ImagePath"] = hive.expand_sz(form.format(vendor.file))
-    _session(life, 30, 3)
-    _session(life, 7)
-    return _well(life, f"{vendor.name} is where its service says, spelled another way.")
+    acts.session(life, 30, 3)
+    acts.session(life, 7, 1.5)
+    return acts.well(life, f"{vendor.name} is where its service says, spelled another way.")
 
 
 def other_loaders(rng: Random, folder: Path) -> Built:
     """Another system is installed beside it: its loader took the place of the fallback."""
     life = story.begin(rng, folder, among=profiles.CLIENTS, uefi=True)
-    _session(life, 7)
-    built = _well(life, "Another system's loader lies beside Windows' own, which is whole.")
+    acts.session(life, 7, 1.5)
+    built = acts.well(life, "Another system's loader lies beside Windows' own, which is whole.")
     root = life.m.folder / "system/EFI"
     ours = next((root / "Boot").glob("boot*.efi"))
     image = ours.read_bytes()
@@ -317,9 +309,9 @@ def other_loaders(rng: Random, folder: Path) -> Built:
 def no_fallback(rng: Random, folder: Path) -> Built:
     """Only EFI\\Boot is gone: the firmware's entry for Windows' own boot manager does not care."""
     life = story.begin(rng, folder, among=profiles.CLIENTS, uefi=True)
-    _session(life, 30, 3)
-    _session(life, 7)
-    built = _well(life, "The fallback loader is missing; Windows' own boot manager is whole.")
+    acts.session(life, 30, 3)
+    acts.session(life, 7, 1.5)
+    built = acts.well(life, "The fallback loader is missing; Windows' own boot manager is whole.")
     for path in (life.m.folder / "system/EFI/Boot").iterdir():
         path.unlink()
     return built
@@ -327,14 +319,16 @@ def no_fallback(rng: Random, folder: Path) -> Built:
 
 def driver_today_running(rng: Random, folder: Path) -> Built:
     """The disk of a running machine; a boot-start driver came an hour ago, and is untried."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "backup") if v.start == 0])
+    vendor = story.pick(rng, "av", "edr", "backup", start=0)
     life = story.begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     on = m.now - timedelta(hours=5)
     m.install(vendor, m.now - timedelta(hours=1))
     life.session(on, m.now, end="running")
     m.hive_when = m.now
-    return _well(life, f"{vendor.name} came an hour ago; no boot has been tried since.", IN_USE)
+    return acts.well(
+        life, f"{vendor.name} came an hour ago; no boot has been tried since.", ntfs=acts.IN_USE
+    )
 
 
 def forced_by_button(rng: Random, folder: Path) -> Built:
@@ -349,7 +343,7 @@ def forced_by_button(rng: Random, folder: Path) -> Built:
         life.session(when, at, end="crash", stop=replace(asked, exception_address=None))
         when = at + timedelta(minutes=3)
     life.session(when, when + timedelta(hours=1))
-    return _well(life, "Both stops were asked for by the power button; it came up each time.")
+    return acts.well(life, "Both stops were asked for by the power button; it came up each time.")
 
 
 SCENARIOS = tuple(

@@ -7,30 +7,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from recoverykit.model import Kind, NtfsState
+from recoverykit.model import Kind
 from tests.builders import events, hive
-from tests.scenarios import acts, content, noise, profiles, stops, story, vendors, write
+from tests.scenarios import acts, content, noise, profiles, story, vendors
 from tests.scenarios.life import Life
 from tests.scenarios.machine import Driver
 from tests.scenarios.stops import Stop
-from tests.scenarios.tree import Built, Scenario, Truth
-from tests.scenarios.vendors import Vendor
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "field-innocents"
-DIRTY = NtfsState(dirty=True, log_unclean=True, hibernated=False)
 IN_PAGE = 0xC000_0006  # STATUS_IN_PAGE_ERROR: the code could not be read from the disk
+_UNREADABLE = ("bad-block", "paging")
 _BOOT_START = ("av", "edr", "backup", "volfilter", "encrypt", "dlp", "storage", "anticheat")
-
-
-def _truth(life: Life, kind: Kind, why: str, *culprits: str) -> Built:
-    return write.finish(life, Truth(kind, frozenset(culprits), why))
-
-
-def _bad_blocks(life: Life, start: datetime, minutes: float, count: int) -> None:
-    for _ in range(count):
-        when = start + timedelta(minutes=life.m.rng.uniform(1, minutes))
-        made = life.m.rng.choice((events.disk_bad_block, lambda at: events.disk_event(at, 51)))
-        life.m.log(made(when))
 
 
 def _by_windows_update(life: Life, driver: Driver, when: datetime) -> None:
@@ -48,16 +36,16 @@ def in_page_errors(rng: Random, folder: Path) -> Built:
     on, off = acts.session_of(life, 9, 1.5)
     driver = m.install(vendor, on + timedelta(minutes=30))
     _by_windows_update(life, driver, on + timedelta(minutes=30))
-    _bad_blocks(life, on, 80, 6)
+    acts.disk_trouble(life, on, 80, 6, *_UNREADABLE)
     life.session(on, off)
     when = off + timedelta(minutes=20)
     for code in (0x7E, 0x3B, 0x7E):
         at = when + timedelta(minutes=rng.uniform(2, 9))
-        _bad_blocks(life, when, 2, 6)
+        acts.disk_trouble(life, when, 2, 6, *_UNREADABLE)
         life.session(when, at, end="crash", stop=_unread(acts.crash(life, at, code, driver)))
         when = at + timedelta(minutes=3)
     why = f"{driver.name} raises 0xC0000006: its pages cannot be read, and blocks are bad."
-    return write.finish(life, Truth(Kind.DISK, frozenset(), why), ntfs=DIRTY)
+    return acts.told(life, Kind.DISK, why, ntfs=acts.DIRTY)
 
 
 def _unread(stop: Stop) -> Stop:
@@ -67,7 +55,7 @@ def _unread(stop: Stop) -> Stop:
 
 def disk_dies_after_update(rng: Random, folder: Path) -> Built:
     """Windows Update brought a boot-start driver, and in the same hours the disk began to die."""
-    vendor = rng.choice([v for v in vendors.of("backup", "volfilter", "av", "edr") if v.start == 0])
+    vendor = story.pick(rng, "backup", "volfilter", "av", "edr", start=0)
     life = story.begin(
         *(rng, folder), avoid=[vendor.name], without=["av", "edr", vendor.role], recent=0
     )
@@ -77,19 +65,19 @@ def disk_dies_after_update(rng: Random, folder: Path) -> Built:
     on, off = acts.session_of(life, 9, 2)
     driver = m.install(vendor, on + timedelta(minutes=20))
     _by_windows_update(life, driver, on + timedelta(minutes=20))
-    _bad_blocks(life, on, 110, 25)
+    acts.disk_trouble(life, on, 110, 25, *_UNREADABLE)
     life.session(on, off, end="power")
     last = rng.choice(("volsnap.sys", "CLFS.SYS", "mup.sys"))
     names = {path.rsplit("\\", 1)[-1].lower() for path in m.load_order()}
     last = last if last.lower() in names else "ntfs.sys"
     acts.failed_boots(life, off + timedelta(minutes=4), 3, early=False, last=last)
     why = f"Dozens of bad blocks before boots began to hang; {driver.name} came that day by chance."
-    return write.finish(life, Truth(Kind.DISK, frozenset(), why), ntfs=DIRTY)
+    return acts.told(life, Kind.DISK, why, ntfs=acts.DIRTY)
 
 
 def technicians_scanner(rng: Random, folder: Path) -> Built:
     """Boots failed; in Safe Mode a scanner with a boot-start driver was tried; they fail on."""
-    vendor = rng.choice([v for v in vendors.of("vpn", "tool", "virtual") if v.start == 1])
+    vendor = story.pick(rng, "vpn", "tool", "virtual", start=1)
     scanner = vendors.named("mbamswissarmy.sys")
     life = story.begin(
         *(rng, folder),
@@ -109,16 +97,14 @@ def technicians_scanner(rng: Random, folder: Path) -> Built:
     m.install(scanner, safe + timedelta(minutes=12))
     end = acts.safe_mode(life, safe, 40)
     acts.failed_boots(life, end + timedelta(minutes=2), 3, early=False, last=vendor.name)
-    return _truth(
-        *(life, Kind.DRIVER),
-        f"Boots ended at {vendor.name} before {scanner.name} came, and do after.",
-        vendor.name,
+    return acts.blamed(
+        life, vendor.name, f"Boots ended at {vendor.name} before {scanner.name} came, and do after."
     )
 
 
 def technicians_update(rng: Random, folder: Path) -> Built:
     """The same with dumps: between two rounds of crashes somebody updated the graphics driver."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "backup") if v.start < 2])
+    vendor = story.pick(rng, "av", "edr", "backup", below=2)
     gpu = story.pick(rng, "gpu")
     life = story.begin(
         *(rng, folder),
@@ -132,31 +118,25 @@ def technicians_update(rng: Random, folder: Path) -> Built:
     driver = m.install(vendor, on + timedelta(minutes=45))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=25), 0x50, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False, last=vendor.name)
+    acts.crashing_boots(life, start, 3, 0x50, driver, after=25)
     safe = start + timedelta(minutes=30)
     m.install(gpu, safe + timedelta(minutes=12))
     end = acts.safe_mode(life, safe, 40)
     again = end + timedelta(minutes=2)
-    stop = acts.crash(life, again + timedelta(seconds=25), 0x50, driver)
-    acts.failed_boots(life, again, 3, stop=stop, early=False, last=vendor.name)
-    return _truth(
-        *(life, Kind.DRIVER),
-        f"Both dumps name {vendor.name}; {gpu.name} was updated after the first.",
-        vendor.name,
+    acts.crashing_boots(life, again, 3, 0x50, driver, after=25)
+    return acts.blamed(
+        life, vendor.name, f"Both dumps name {vendor.name}; {gpu.name} was updated after the first."
     )
 
 
 def two_in_one_session(rng: Random, folder: Path) -> Built:
     """A boot-start and a display driver came within minutes; the dumps show the kernel alone."""
-    one = rng.choice([v for v in vendors.of("av", "backup", "dlp") if v.start == 0])
+    one = story.pick(rng, "av", "backup", "dlp", start=0)
     gpu = story.pick(rng, "gpu")
-    life = story.begin(
+    life = story.calm(
         *(rng, folder),
         avoid=[one.name, gpu.name],
         without=["av", "edr", "gpu", one.role],
-        recent=0,
-        old_trouble=False,
     )
     m = life.m
     on, off = acts.session_of(life, 9, 2)
@@ -164,16 +144,13 @@ def two_in_one_session(rng: Random, folder: Path) -> Built:
     m.install(gpu, on + timedelta(minutes=44))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = stops.stop(m, start + timedelta(seconds=30), rng.choice((0x139, 0x0A)), "")
-    acts.failed_boots(life, start, 4, stop=stop, early=False)
-    return _truth(
-        life, Kind.UNKNOWN, f"{one.name} or {gpu.name}: both came then, no dump names either."
-    )
+    acts.crashing_boots(life, start, 4, rng.choice((0x139, 0x0A)), None)
+    return acts.unclear(life, f"{one.name} or {gpu.name}: both came then, no dump names either.")
 
 
 def already_disabled(rng: Random, folder: Path) -> Built:
     """All dumps fault in a driver that somebody has disabled since; below it stands the sensor."""
-    vendor = rng.choice([v for v in vendors.of("backup", "dlp", "volfilter") if v.start == 0])
+    vendor = story.pick(rng, "backup", "dlp", "volfilter", start=0)
     sensor = rng.choice([v for v in vendors.of("edr", "av") if v.type == 2 and v.start < 2])
     life = story.begin(
         *(rng, folder), avoid=[vendor.name, sensor.name], without=["av", "edr", vendor.role]
@@ -200,10 +177,10 @@ def already_disabled(rng: Random, folder: Path) -> Built:
     }
     m.key_times[driver.name] = when + timedelta(minutes=40)
     m.hive_when = when + timedelta(minutes=41)
-    return _truth(
-        *(life, Kind.DRIVER),
-        f"Three dumps fault in {vendor.name}, disabled since; {sensor.name} only called it.",
+    return acts.blamed(
+        life,
         vendor.name,
+        f"Three dumps fault in {vendor.name}, disabled since; {sensor.name} only called it.",
     )
 
 
@@ -218,7 +195,7 @@ def weeks_of_crashes(rng: Random, folder: Path) -> Built:
     for ago in (11, 8, 6, 3, 2):
         on = m.now - timedelta(days=ago, hours=2)
         at = on + timedelta(minutes=rng.uniform(20, 150))
-        life.session(on, at, end="crash", stop=_same_place(life, at, driver, at - on))
+        acts.crashing_session(life, on, at, 0xD1, driver)
         life.session(at + timedelta(minutes=4), at + timedelta(hours=5))
     on, off = acts.session_of(life, 9, 2)
     where, pattern = content.FOLDERS[vendor.file]
@@ -228,17 +205,13 @@ def weeks_of_crashes(rng: Random, folder: Path) -> Built:
     when = off + timedelta(minutes=5)
     for _ in range(2):
         at = when + timedelta(minutes=rng.uniform(1, 4))
-        life.session(when, at, end="crash", stop=_same_place(life, at, driver, at - when))
+        acts.crashing_session(life, when, at, 0xD1, driver)
         when = at + timedelta(minutes=2)
-    return _truth(
-        *(life, Kind.DRIVER),
-        f"{vendor.name} has crashed seven times since it came, with a week's definitions and all.",
+    return acts.blamed(
+        life,
         vendor.name,
+        f"{vendor.name} has crashed seven times since it came, with a week's definitions and all.",
     )
-
-
-def _same_place(life: Life, at: datetime, driver: Driver, uptime: timedelta) -> Stop:
-    return acts.crash(life, at, 0xD1, driver, uptime=uptime)
 
 
 def machine_checks(rng: Random, folder: Path) -> Built:
@@ -257,44 +230,39 @@ def machine_checks(rng: Random, folder: Path) -> Built:
     for number in range(5):
         at = when + timedelta(minutes=rng.uniform(2, 8))
         if number == 1:
-            stop = acts.crash(life, at, 0x50, driver, uptime=at - when)
-            life.session(when, at, end="crash", stop=stop)
+            acts.crashing_session(life, when, at, 0x50, driver)
         else:
             life.session(when, at, end="power")
         m.log(events.whea(at + timedelta(minutes=3, seconds=20), fatal=True))
         when = at + timedelta(minutes=3)
     life.session(when, when + timedelta(minutes=3), end="power")
-    return _truth(
+    return acts.told(
         life, Kind.HARDWARE, "Five fatal machine checks and resets; one of them hit a driver."
     )
 
 
 def files_copied_back(rng: Random, folder: Path) -> Built:
     """A backup was copied back file by file: every file of Windows is of today."""
-    vendor = rng.choice([v for v in vendors.of("backup", "dlp", "av") if v.start == 0])
-    life = story.begin(
-        *(rng, folder), avoid=[vendor.name], without=_BOOT_START, recent=0, old_trouble=False
-    )
+    vendor = story.pick(rng, "backup", "dlp", "av", start=0)
+    life = story.calm(*(rng, folder), avoid=[vendor.name], without=_BOOT_START)
     m = life.m
     m.install(vendor, m.installed + timedelta(days=8))
-    on, off = acts.session_of(life, 12, 1)
-    life.session(on, off)
+    off = acts.session(life, 12, 1)
     copied = off + timedelta(hours=3)
     m.inbox_time = lambda name: copied + timedelta(seconds=len(name) * 9)  # type: ignore[method-assign]
     for driver in m.drivers.values():
         m.key_times.setdefault(driver.name, driver.changed + timedelta(seconds=2))
         driver.changed = copied + timedelta(seconds=rng.randint(0, 300))
     start = copied + timedelta(hours=1)
-    stop = stops.stop(m, start + timedelta(seconds=25), rng.choice((0x7E, 0x1E)), "")
-    acts.failed_boots(life, start, 3, stop=stop, early=False)
-    return _truth(
-        life, Kind.UNKNOWN, "All files carry the time of a copy; the dump shows the kernel alone."
+    acts.crashing_boots(life, start, 3, rng.choice((0x7E, 0x1E)), None, after=25)
+    return acts.unclear(
+        life, "All files carry the time of a copy; the dump shows the kernel alone."
     )
 
 
 def makers_date(rng: Random, folder: Path) -> Built:
     """An installer that gives its file the maker's build date; only the service's key is new."""
-    vendor = rng.choice([v for v in vendors.of("tool", "av", "vpn") if v.start == 1])
+    vendor = story.pick(rng, "tool", "av", "vpn", start=1)
     other = rng.choice([v for v in vendors.of("print", "usb", "input") if v.role != vendor.role])
     life = story.begin(
         *(rng, folder), avoid=[vendor.name, other.name], without=["av", "edr", vendor.role]
@@ -307,21 +275,18 @@ def makers_date(rng: Random, folder: Path) -> Built:
     m.install(other, on + timedelta(minutes=80))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=25), 0x7E, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False, last=vendor.name)
-    return _truth(
-        *(life, Kind.DRIVER),
-        f"The dump faults in {vendor.name}; its file has the maker's date, its key today's.",
+    acts.crashing_boots(life, start, 3, 0x7E, driver, after=25)
+    return acts.blamed(
+        life,
         vendor.name,
+        f"The dump faults in {vendor.name}; its file has the maker's date, its key today's.",
     )
 
 
 def update_of_windows(rng: Random, folder: Path) -> Built:
     """This month's update replaced the module that faults; the antivirus updated itself as well."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr") if v.start == 0])
-    life = story.begin(
-        *(rng, folder), avoid=[vendor.name], without=["av", "edr"], recent=0, old_trouble=False
-    )
+    vendor = story.pick(rng, "av", "edr", start=0)
+    life = story.calm(*(rng, folder), avoid=[vendor.name], without=["av", "edr"])
     m = life.m
     m.install(vendor, m.installed + timedelta(days=8))
     on, off = acts.session_of(life, 9, 2)
@@ -330,27 +295,20 @@ def update_of_windows(rng: Random, folder: Path) -> Built:
     noise.cumulative_update(m, on + timedelta(minutes=50))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = stops.stop(
-        m, start + timedelta(seconds=25), 0x7E, "", fault="tcpip.sys", callers=("netio.sys",)
+    acts.crashing_boots(
+        *(life, start, 3, 0x7E, None), after=25, fault="tcpip.sys", callers=("netio.sys",)
     )
-    acts.failed_boots(life, start, 3, stop=stop, early=False)
-    return _truth(
+    return acts.unclear(
         life,
-        Kind.UNKNOWN,
         f"It faults in tcpip.sys, which the update replaced; {vendor.name} is not even on the "
         "stack, and the update is complete.",
     )
 
 
-def _two_vendors(rng: Random) -> tuple[Vendor, Vendor]:
-    one = rng.choice([v for v in vendors.of("backup", "dlp", "volfilter") if v.start == 0])
-    two = rng.choice([v for v in vendors.of("tool", "virtual") if v.start == 1])
-    return one, two
-
-
 def fixed_then_other(rng: Random, folder: Path) -> Built:
     """Last week's crashes were one driver's, which was updated; today's are another's."""
-    one, two = _two_vendors(rng)
+    one = story.pick(rng, "backup", "dlp", "volfilter", start=0)
+    two = story.pick(rng, "tool", "virtual", start=1)
     life = story.begin(
         *(rng, folder),
         avoid=[one.name, two.name],
@@ -364,7 +322,7 @@ def fixed_then_other(rng: Random, folder: Path) -> Built:
     when = m.now - timedelta(days=5)
     for _ in range(4):
         at = when + timedelta(minutes=rng.uniform(1, 4))
-        life.session(when, at, end="crash", stop=acts.crash(life, at, 0xD1, old, uptime=at - when))
+        acts.crashing_session(life, when, at, 0xD1, old)
         when = at + timedelta(minutes=2)
     m.install(one, when + timedelta(minutes=20))
     life.session(when, when + timedelta(hours=3))
@@ -372,12 +330,11 @@ def fixed_then_other(rng: Random, folder: Path) -> Built:
     driver = m.install(two, on + timedelta(minutes=30))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=25), 0xD1, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False, last=two.name)
-    return _truth(
-        *(life, Kind.DRIVER),
-        f"{one.name} was fixed days ago; today's dump names {two.name}, which is new.",
+    acts.crashing_boots(life, start, 3, 0xD1, driver, after=25)
+    return acts.blamed(
+        life,
         two.name,
+        f"{one.name} was fixed days ago; today's dump names {two.name}, which is new.",
     )
 
 

@@ -8,26 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from recoverykit.model import Kind, NtfsState
+from recoverykit.model import Kind
 from tests.builders import events, hive, servicing
-from tests.scenarios import acts, noise, profiles, stops, story, vendors, write
+from tests.scenarios import acts, noise, story, write
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "field-kinds"
-DIRTY = NtfsState(dirty=True, log_unclean=True, hibernated=False)
 _LATE = "System32/drivers"
-
-
-def _begin(rng: Random, folder: Path, **how: object) -> Life:
-    given: dict[str, object] = {"recent": 0, "old_trouble": False, "among": profiles.X64}
-    return story.begin(rng, folder, **{**given, **how})  # type: ignore[arg-type]
-
-
-def _last_session(life: Life, end: str = "clean") -> datetime:
-    on, off = acts.session_of(life, 8, 1.5)
-    life.session(on, off, end=end)
-    return off
 
 
 def _cut(life: Life, name: str, to: int) -> None:
@@ -41,78 +29,75 @@ def _cut(life: Life, name: str, to: int) -> None:
 
 def _seen_7b(life: Life, off: datetime) -> None:
     end = acts.failed_boots(life, off + timedelta(minutes=5), 3)
-    cause = acts.bugcheck_cause(0x7B, (0xFFFFF880009A97E8, 0xFFFFFFFFC0000034, 0, 0))
-    acts.startup_repair(life, end + timedelta(minutes=6), (cause,))
+    acts.startup_repair(life, end + timedelta(minutes=6), (acts.SEEN_7B,))
 
 
 def windows_own_filter(rng: Random, folder: Path) -> Built:
     """Somebody "removed" a part of Windows: its filter stands in the class, its file is gone."""
     name = rng.choice(("fvevol", "rdyboost", "volsnap", "iorate"))
-    life = _begin(rng, folder)
+    life = story.calm(rng, folder)
     m = life.m
-    off = _last_session(life)
+    off = acts.session(life, 8, 1.5)
     m.missing.add(f"{name}.sys")
     _seen_7b(life, off)
     why = f"{name} filters every volume, and its file is gone."
-    allowed = frozenset([f"{name}.sys"])
-    return write.finish(life, Truth(Kind.FILTER, frozenset(), why, allowed))
+    return acts.told(life, Kind.FILTER, why, allowed=[f"{name}.sys"])
 
 
 def controller_cut_off(rng: Random, folder: Path) -> Built:
     """The driver of the boot disk's controller, Windows' own, is cut off in the middle."""
-    life = _begin(rng, folder)
-    off = _last_session(life, "power")
+    life = story.calm(rng, folder)
+    off = acts.session(life, 8, 1.5, end="power")
     acts.failed_boots(life, off + timedelta(minutes=5), 4)
     file = f"{life.m.controller}.sys"
     why = f"{file} starts the boot disk, and is cut off."
-    truth = Truth(Kind.STORAGE, frozenset(), why, frozenset([file]))
-    built = write.finish(life, truth)
+    built = acts.told(life, Kind.STORAGE, why, allowed=[file])
     _cut(life, file, 1024)
     return built
 
 
 def port_driver_gone(rng: Random, folder: Path) -> Built:
     """Not a service, yet no disk starts without it: the library that controllers' drivers use."""
-    life = _begin(rng, folder)
+    life = story.calm(rng, folder)
     m = life.m
     name = rng.choice(("storport.sys", "classpnp.sys"))
-    off = _last_session(life)
+    off = acts.session(life, 8, 1.5)
     m.missing.add(name)
     acts.failed_boots(life, off + timedelta(minutes=5), 3)
     why = f"{name} is gone, which the disk's drivers import."
-    return write.finish(life, Truth(Kind.STORAGE, frozenset(), why, frozenset([name])))
+    return acts.told(life, Kind.STORAGE, why, allowed=[name])
 
 
 def critical_driver_gone(rng: Random, folder: Path) -> Built:
     """A cleaner deleted the file of a boot-start driver whose service says: critical."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr") if v.start == 0])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr"])
+    vendor = story.pick(rng, "av", "edr", start=0)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr"])
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=9))
     driver.error_control = 3
-    off = _last_session(life)
+    off = acts.session(life, 8, 1.5)
     driver.present = False
     end = acts.failed_boots(life, off + timedelta(minutes=5), 3)
     cause = f"Boot critical file C:\\Windows\\System32\\drivers\\{vendor.file} is corrupt."
     acts.startup_repair(life, end + timedelta(minutes=6), (cause,))
     why = f"{vendor.name} is gone, its service is critical, and Startup Repair names it."
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([vendor.name]), why))
+    return acts.blamed(life, vendor.name, why)
 
 
 def kernel_gone(rng: Random, folder: Path) -> Built:
     """The kernel itself is not there: no driver is to blame, and the boot files are whole."""
-    life = _begin(rng, folder)
-    off = _last_session(life)
+    life = story.calm(rng, folder)
+    off = acts.session(life, 8, 1.5)
     life.m.missing.add(rng.choice(("ntoskrnl.exe", "hal.dll", "ci.dll")))
     acts.failed_boots(life, off + timedelta(minutes=5), 3)
     why = "A file of Windows' own kernel is gone; none of the kinds is that."
-    return write.finish(life, Truth(Kind.UNKNOWN, frozenset(), why))
+    return acts.unclear(life, why)
 
 
 def disk_and_filter_on_stack(rng: Random, folder: Path) -> Built:
     """0x7A and 0xF4 with an encryption driver on every stack: it passes on what the disk says."""
-    vendor = rng.choice([v for v in vendors.of("encrypt", "volfilter") if v.start == 0])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["encrypt", "volfilter"])
+    vendor = story.pick(rng, "encrypt", "volfilter", start=0)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["encrypt", "volfilter"])
     m = life.m
     m.install(vendor, m.installed + timedelta(days=9))
     when = m.now - timedelta(hours=7)
@@ -122,18 +107,17 @@ def disk_and_filter_on_stack(rng: Random, folder: Path) -> Built:
         at = when + timedelta(minutes=rng.uniform(5, 20))
         for _ in range(5):
             m.log(events.disk_bad_block(when + timedelta(seconds=rng.uniform(60, 200))))
-        how = {"status": 0xC000_009C, "callers": ("volmgr.sys", vendor.file, "Ntfs.sys")}
-        stop = stops.stop(m, at, code, "", uptime=at - when, **how)  # type: ignore[arg-type]
-        life.session(when, at, end="crash", stop=stop)
+        callers = ("volmgr.sys", vendor.file, "Ntfs.sys")
+        acts.crashing_session(life, when, at, code, None, status=0xC000_009C, callers=callers)
         when = at + timedelta(minutes=4)
     why = f"Pages cannot be read and blocks are bad; {vendor.name} only stands in between."
-    return write.finish(life, Truth(Kind.DISK, frozenset(), why), ntfs=DIRTY)
+    return acts.told(life, Kind.DISK, why, ntfs=acts.DIRTY)
 
 
 def memory_bad_two_codes(rng: Random, folder: Path) -> Built:
     """Corrupted pages by 0x1A and 0x12B, again and again; one more stop lies in a new driver."""
     vendor = story.pick(rng, "gpu", "wifi", "audio")
-    life = _begin(rng, folder, avoid=[vendor.name], without=[vendor.role])
+    life = story.calm(rng, folder, avoid=[vendor.name], without=[vendor.role])
     m = life.m
     on, off = acts.session_of(life, 9, 1)
     driver = m.install(vendor, on + timedelta(minutes=20))
@@ -141,22 +125,20 @@ def memory_bad_two_codes(rng: Random, folder: Path) -> Built:
     when = off + timedelta(minutes=5)
     for code in (0x12B, 0x1A, 0x50, 0x12B, 0x1A):
         at = when + timedelta(minutes=rng.uniform(2, 14))
-        if code == 0x50:
-            stop = acts.crash(life, at, code, driver, uptime=at - when)
-        else:
-            stop = stops.stop(m, at, code, "", uptime=at - when)
+        who = driver if code == 0x50 else None
+        stop = acts.crash(life, at, code, who, uptime=at - when)
         if code == 0x1A:  # a page table entry with one bit flipped
             stop = replace(stop, parameters=(0x41792, *stop.parameters[1:]))
         life.session(when, at, end="crash", stop=stop)
         when = at + timedelta(minutes=3)
     why = "Four stops tell of flipped bits in memory, one lies in a driver that just came."
-    return write.finish(life, Truth(Kind.HARDWARE, frozenset(), why))
+    return acts.told(life, Kind.HARDWARE, why)
 
 
 def hive_torn_after_install(rng: Random, folder: Path) -> Built:
     """A driver was installed, the power failed, and SOFTWARE is cut off in the middle."""
-    vendor = rng.choice([v for v in vendors.of("backup", "av", "edr") if v.start == 0])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
+    vendor = story.pick(rng, "backup", "av", "edr", start=0)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     on, off = acts.session_of(life, 9, 1)
     m.install(vendor, on + timedelta(minutes=20))
@@ -165,13 +147,13 @@ def hive_torn_after_install(rng: Random, folder: Path) -> Built:
     acts.failed_boots(life, off + timedelta(minutes=5), 3)
     damage = write.Damage({"SOFTWARE": lambda data: data[: len(data) // 3]})
     why = f"SOFTWARE ends in the middle; {vendor.name} came before the power failed."
-    return write.finish(life, Truth(Kind.HIVE, frozenset(), why), damage=damage)
+    return acts.told(life, Kind.HIVE, why, damage=damage)
 
 
 def update_and_driver(rng: Random, folder: Path) -> Built:
     """A queue of this month's update fails at each start; Windows Update also brought a driver."""
-    vendor = rng.choice([v for v in vendors.of("backup", "av", "edr") if v.start == 0])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
+    vendor = story.pick(rng, "backup", "av", "edr", start=0)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     m.install(vendor, m.installed + timedelta(days=9))
     on, off = acts.session_of(life, 9, 2)
@@ -185,10 +167,9 @@ def update_and_driver(rng: Random, folder: Path) -> Built:
     life.pending = None
     lines = [servicing.startup(m.local(when), failed=True) for when in starts]
     m.put("Logs/CBS/CBS.log", "".join(lines).encode(), starts[-1])
-    cause = "A patch is preventing the system from starting."
-    acts.startup_repair(life, starts[-1] + timedelta(minutes=9), (cause,))
+    acts.startup_repair(life, starts[-1] + timedelta(minutes=9), (acts.PATCH,))
     why = f"Servicing fails at four starts, Startup Repair blames it; {vendor.name} is a bystander."
-    return write.finish(life, Truth(Kind.SERVICING, frozenset(), why))
+    return acts.told(life, Kind.SERVICING, why)
 
 
 def _queue(life: Life, when: datetime) -> None:
@@ -208,8 +189,8 @@ def _queue(life: Life, when: datetime) -> None:
 
 def no_event_log(rng: Random, folder: Path) -> Built:
     """The System log is gone; five dumps of the last hour fault in one driver, which is new."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr", "tool", "vpn") if v.start < 2])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
+    vendor = story.pick(rng, "av", "edr", "tool", "vpn", below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     on, off = acts.session_of(life, 6, 1)
     driver = m.install(vendor, on + timedelta(minutes=20))
@@ -217,12 +198,11 @@ def no_event_log(rng: Random, folder: Path) -> Built:
     when = off + timedelta(minutes=3)
     for _ in range(5):
         at = when + timedelta(minutes=rng.uniform(1, 3))
-        stop = acts.crash(life, at, 0xD1, driver, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, 0xD1, driver)
         when = at + timedelta(minutes=2)
     m.logs["System"] = []
     why = f"Five dumps within minutes fault in {vendor.name}, an hour after it came."
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([vendor.name]), why))
+    return acts.blamed(life, vendor.name, why)
 
 
 SCENARIOS = tuple(

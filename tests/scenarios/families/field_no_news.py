@@ -6,53 +6,39 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from recoverykit.model import Kind, NtfsState
+from recoverykit.model import Kind
 from tests.builders import events, srttrail
-from tests.scenarios import acts, profiles, stops, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "field-no-news"
-DIRTY = NtfsState(dirty=True, log_unclean=True, hibernated=False)
-_KERNEL_CODES = (0x139, 0x0A, 0x1E)
-
-
-def _begin(rng: Random, folder: Path, **how: object) -> Life:
-    given: dict[str, object] = {"recent": 0, "old_trouble": False, "among": profiles.X64}
-    return story.begin(rng, folder, **{**given, **how})  # type: ignore[arg-type]
-
-
-def _unknown(life: Life, why: str, ntfs: NtfsState | None = None) -> Built:
-    return write.finish(life, Truth(Kind.UNKNOWN, frozenset(), why), ntfs=ntfs)
 
 
 def scanner_between(rng: Random, folder: Path) -> Built:
     """The kernel alone on the dumps, before and after a scanner was tried in Safe Mode."""
     scanner = vendors.named("mbamswissarmy.sys")
-    life = _begin(rng, folder, avoid=[scanner.name], without=["av", "edr"])
+    life = story.calm(rng, folder, avoid=[scanner.name], without=["av", "edr"])
     m = life.m
     life.boot_logging = False
-    on, off = acts.session_of(life, 10, 2)
-    life.session(on, off)
-    code = rng.choice(_KERNEL_CODES)
+    off = acts.session(life, 10, 2)
+    code = rng.choice(acts.KERNEL_CODES)
     start = off + timedelta(minutes=5)
-    stop = stops.stop(m, start + timedelta(seconds=28), code, "")
-    acts.failed_boots(life, start, 3, stop=stop, early=False)
+    acts.crashing_boots(life, start, 3, code, None, after=28)
     safe = start + timedelta(minutes=25)
     m.install(scanner, safe + timedelta(minutes=10))
     end = acts.safe_mode(life, safe, 45)
     again = end + timedelta(minutes=2)
-    stop = stops.stop(m, again + timedelta(seconds=28), code, "")
-    acts.failed_boots(life, again, 3, stop=stop, early=False)
-    return _unknown(
+    acts.crashing_boots(life, again, 3, code, None, after=28)
+    return acts.unclear(
         life, f"The same crash came before {scanner.name} did, and shows the kernel alone."
     )
 
 
 def reinstalled_daily(rng: Random, folder: Path) -> Built:
     """A tool writes its driver anew and registers it at each start, for weeks: no news."""
-    vendor = rng.choice([v for v in vendors.of("tool", "virtual") if v.start == 1])
-    life = _begin(rng, folder, avoid=[vendor.name], without=[vendor.role], until=12, days=26)
+    vendor = story.pick(rng, "tool", "virtual", start=1)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=[vendor.role], until=12, days=26)
     m = life.m
     for ago in range(11, 0, -1):
         on = m.now - timedelta(days=ago, hours=rng.uniform(2, 4))
@@ -62,9 +48,8 @@ def reinstalled_daily(rng: Random, folder: Path) -> Built:
     _register(life, vendor, on + timedelta(minutes=3))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = stops.stop(m, start + timedelta(seconds=28), rng.choice(_KERNEL_CODES), "")
-    acts.failed_boots(life, start, 3, stop=stop, early=False)
-    return _unknown(
+    acts.kernel_alone(life, start)
+    return acts.unclear(
         life, f"{vendor.name} is set up anew every day, and the dump shows the kernel alone."
     )
 
@@ -82,47 +67,42 @@ def _register(life: Life, vendor: vendors.Vendor, when: datetime) -> None:
 def repaired_long_ago(rng: Random, folder: Path) -> Built:
     """Startup Repair's log has last year's session, which names a driver, and today's, which
     names nobody."""
-    vendor = rng.choice([v for v in vendors.of("backup", "av", "edr") if v.start == 0])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
+    vendor = story.pick(rng, "backup", "av", "edr", start=0)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr", vendor.role])
     m = life.m
     m.install(vendor, m.installed + timedelta(days=9))
-    on, off = acts.session_of(life, 9, 2)
-    life.session(on, off)
+    off = acts.session(life, 9, 2)
     end = acts.failed_boots(life, off + timedelta(minutes=5), 4)
     named = f"Boot critical file C:\\Windows\\System32\\drivers\\{vendor.file} is corrupt."
     sessions = [srttrail.Session((named,)), srttrail.Session((acts.NO_CAUSE,))]
     m.put(
         "System32/LogFiles/Srt/SrtTrail.txt", srttrail.build(sessions), end + timedelta(minutes=9)
     )
-    return _unknown(life, f"{vendor.name} is whole; today's repair found no cause.")
+    return acts.unclear(life, f"{vendor.name} is whole; today's repair found no cause.")
 
 
 def one_of_four(rng: Random, folder: Path) -> Built:
     """Four crashes in an hour; one lies in an old antivirus driver, three in the kernel."""
-    vendor = rng.choice([v for v in vendors.of("av", "edr") if v.start < 2])
-    life = _begin(rng, folder, avoid=[vendor.name], without=["av", "edr"])
+    vendor = story.pick(rng, "av", "edr", below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=["av", "edr"])
     m = life.m
     driver = m.install(vendor, m.installed + timedelta(days=9))
-    on, off = acts.session_of(life, 9, 1)
-    life.session(on, off)
+    off = acts.session(life, 9, 1)
     when, named = off + timedelta(minutes=5), False
     for code in rng.choice(((0x50, 0x0A, 0x50, 0x0A), (0x0A, 0x50, 0x0A, 0x0A))):
         at = when + timedelta(minutes=rng.uniform(1, 9))
-        if code == 0x50 and not named:
-            stop, named = acts.crash(life, at, code, driver, uptime=at - when), True
-        else:
-            stop = stops.stop(m, at, code, "", uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        who = driver if code == 0x50 and not named else None
+        named = named or who is not None
+        acts.crashing_session(life, when, at, code, who)
         when = at + timedelta(minutes=3)
-    return _unknown(
-        life,
-        f"Three of four dumps show the kernel alone; {vendor.name} is months old.",
+    return acts.unclear(
+        life, f"Three of four dumps show the kernel alone; {vendor.name} is months old."
     )
 
 
 def other_disk(rng: Random, folder: Path) -> Built:
     """The bad blocks are those of a stick, not of the boot disk; boots fail without a trace."""
-    life = _begin(rng, folder)
+    life = story.calm(rng, folder)
     m = life.m
     on, off = acts.session_of(life, 9, 2)
     for _ in range(25):
@@ -132,13 +112,15 @@ def other_disk(rng: Random, folder: Path) -> Built:
     life.session(on, off, end="power")
     end = acts.failed_boots(life, off + timedelta(minutes=5), 4)
     acts.startup_repair(life, end + timedelta(minutes=7))
-    return _unknown(life, "Disk 2, a stick, is dying; nothing is said of the boot disk.", DIRTY)
+    return acts.unclear(
+        life, "Disk 2, a stick, is dying; nothing is said of the boot disk.", ntfs=acts.DIRTY
+    )
 
 
 def other_disk_and_driver(rng: Random, folder: Path) -> Built:
     """The same stick, and a driver that crashes every boot."""
-    vendor = rng.choice([v for v in vendors.of("vpn", "tool", "backup") if v.start < 2])
-    life = _begin(rng, folder, avoid=[vendor.name], without=[vendor.role])
+    vendor = story.pick(rng, "vpn", "tool", "backup", below=2)
+    life = story.calm(rng, folder, avoid=[vendor.name], without=[vendor.role])
     m = life.m
     on, off = acts.session_of(life, 9, 2)
     for _ in range(25):
@@ -147,18 +129,17 @@ def other_disk_and_driver(rng: Random, folder: Path) -> Built:
     driver = m.install(vendor, on + timedelta(minutes=70))
     life.session(on, off)
     start = off + timedelta(minutes=5)
-    stop = acts.crash(life, start + timedelta(seconds=28), 0x7E, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False, last=vendor.name)
+    acts.crashing_boots(life, start, 3, 0x7E, driver, after=28)
     why = f"The dump faults in {vendor.name}, which is new; the bad blocks are a stick's."
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([vendor.name]), why), ntfs=DIRTY)
+    return acts.told(life, Kind.DRIVER, why, vendor.name, ntfs=acts.DIRTY)
 
 
 def resumed_for_days(rng: Random, folder: Path) -> Built:
     """Fast Startup: the driver of three days ago meets its first real boot today, and crashes it;
     in between came another one, which nothing names."""
-    one = rng.choice([v for v in vendors.of("vpn", "tool", "backup") if v.start < 2])
+    one = story.pick(rng, "vpn", "tool", "backup", below=2)
     two = rng.choice([v for v in vendors.of("usb", "input", "print") if v.role != one.role])
-    life = _begin(
+    life = story.calm(
         *(rng, folder),
         among=profiles.CLIENTS,
         avoid=[one.name, two.name],
@@ -178,16 +159,15 @@ def resumed_for_days(rng: Random, folder: Path) -> Built:
     m.install(two, on + timedelta(minutes=20))
     life.session(on, off)
     start = off + timedelta(minutes=1)
-    stop = acts.crash(life, start + timedelta(seconds=28), 0xD1, driver)
-    acts.failed_boots(life, start, 3, stop=stop, early=False, last=one.name)
+    acts.crashing_boots(life, start, 3, 0xD1, driver, after=28)
     why = f"{one.name} came three days ago, and this is the first full boot since: its dump."
-    return write.finish(life, Truth(Kind.DRIVER, frozenset([one.name]), why))
+    return acts.blamed(life, one.name, why)
 
 
 def dump_of_old_windows(rng: Random, folder: Path) -> Built:
     """Windows was installed anew yesterday over the old one; MEMORY.DMP is the old one's."""
     gpu = story.pick(rng, "gpu")
-    life = _begin(rng, folder, avoid=[gpu.name], without=["gpu"], among=profiles.CLIENTS)
+    life = story.calm(rng, folder, avoid=[gpu.name], without=["gpu"], among=profiles.CLIENTS)
     m = life.m
     driver = m.install(gpu, m.installed + timedelta(days=2))
     old = m.now - timedelta(days=2)
@@ -197,13 +177,11 @@ def dump_of_old_windows(rng: Random, folder: Path) -> Built:
     driver.installed = driver.changed = m.installed + timedelta(hours=1)
     m.put("../Windows.old/Windows/MEMORY.DMP", stop.whole(m), old)
     m.put("MEMORY.DMP", stop.whole(m), old)
-    on, off = acts.session_of(life, 20, 3)
-    life.session(on, off)
-    on, off = acts.session_of(life, 9, 2)
-    life.session(on, off)
+    acts.session(life, 20, 3)
+    off = acts.session(life, 9, 2)
     end = acts.failed_boots(life, off + timedelta(minutes=5), 4)
     acts.startup_repair(life, end + timedelta(minutes=7))
-    return _unknown(life, "The only dump is older than this Windows; its boots left no trace.")
+    return acts.unclear(life, "The only dump is older than this Windows; its boots left no trace.")
 
 
 SCENARIOS = tuple(

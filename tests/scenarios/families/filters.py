@@ -8,9 +8,9 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import hive
-from tests.scenarios import acts, profiles, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 from tests.scenarios.vendors import Vendor
 
 FAMILY = "filter"
@@ -27,13 +27,11 @@ def _begin(rng: Random, folder: Path) -> tuple[Life, Vendor]:
 
 def _finish(life: Life, vendor: Vendor, why: str, *, told: bool | None = None) -> Built:
     m = life.m
-    on, off = acts.session_of(life, 7, 1)
-    life.session(on, off)
+    off = acts.session(life, 7, 1)
     end = acts.failed_boots(life, off + timedelta(minutes=4), 3)
     if told if told is not None else m.rng.random() < 0.4:
-        cause = acts.bugcheck_cause(0x7B, (0xFFFFF880009A97E8, 0xFFFFFFFFC0000034, 0, 0))
-        acts.startup_repair(life, end + timedelta(minutes=6), (cause,))
-    return write.finish(life, Truth(Kind.FILTER, frozenset([vendor.name]), why))
+        acts.startup_repair(life, end + timedelta(minutes=6), (acts.SEEN_7B,))
+    return acts.told(life, Kind.FILTER, why, vendor.name)
 
 
 def dangling(rng: Random, folder: Path) -> Built:
@@ -88,7 +86,7 @@ def one_device(rng: Random, folder: Path) -> Built:
     return _finish(life, vendor, f"The boot disk itself wants {vendor.service}, which is gone.")
 
 
-def _two_lists(rng: Random, folder: Path) -> Built:
+def two_lists(rng: Random, folder: Path) -> Built:
     """Its uninstaller forgot both lists."""
     life, vendor = _begin(rng, folder)
     life.m.filter("disk", vendor.service)
@@ -107,6 +105,6 @@ SCENARIOS = tuple(
         ("file-gone", file_gone),
         ("controller-class", controller_class),
         ("one-device", one_device),
-        ("two-lists", _two_lists),
+        ("two-lists", two_lists),
     )
 )

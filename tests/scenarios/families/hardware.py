@@ -9,15 +9,15 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import events
-from tests.scenarios import acts, profiles, stops, story, write
+from tests.scenarios import acts, profiles, story
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "hardware"
 
 
 def _truth(life: Life, why: str) -> Built:
-    return write.finish(life, Truth(Kind.HARDWARE, frozenset(), why))
+    return acts.told(life, Kind.HARDWARE, why)
 
 
 def _stops(life: Life, hits: Sequence[tuple[int, str]], *, whea: str = "") -> None:
@@ -28,8 +28,7 @@ def _stops(life: Life, hits: Sequence[tuple[int, str]], *, whea: str = "") -> No
         when = max(when, life.written + timedelta(minutes=20))
     for code, where in hits:
         at = when + timedelta(minutes=m.rng.uniform(5, 90))
-        stop = stops.stop(m, at, code, "", fault=where, uptime=at - when)
-        life.session(when, at, end="crash", stop=stop)
+        acts.crashing_session(life, when, at, code, None, fault=where)
         when = at + timedelta(minutes=3)
         if whea:
             m.log(events.whea(when + timedelta(seconds=20), fatal=whea == "fatal"))

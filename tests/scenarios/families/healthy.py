@@ -6,17 +6,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from recoverykit.model import Kind, NtfsState
-from tests.builders import events, hive
-from tests.scenarios import acts, noise, profiles, registry, stops, story, vendors, write
+from recoverykit.model import Kind
+from tests.builders import events, servicing
+from tests.scenarios import acts, noise, profiles, story, vendors, write
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "healthy"
-
-
-def _well(life: Life, story_: str, ntfs: NtfsState | None = None) -> Built:
-    return write.finish(life, Truth(Kind.HEALTHY, frozenset(), story_), ntfs=ntfs)
 
 
 def _today(life: Life, end: str = "clean") -> datetime:
@@ -28,19 +24,19 @@ def _today(life: Life, end: str = "clean") -> datetime:
 def plain(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, among=profiles.EVERY)
     _today(life)
-    return _well(life, "Every boot came up and was shut down.")
+    return acts.well(life, "Every boot came up and was shut down.")
 
 
 def recent_drivers(rng: Random, folder: Path) -> Built:
     """Three drivers came this week, one of them boot-start; all is well."""
     life = story.begin(rng, folder, recent=3)
     m = life.m
-    vendor = rng.choice([v for v in vendors.of("backup", "tool", "dlp") if v.name not in m.drivers])
+    vendor = story.pick(rng, "backup", "tool", "dlp", avoid=m.drivers)
     on, off = acts.session_of(life, 9, 1.2)
     m.install(vendor, on + timedelta(minutes=20))
     life.session(on, off)
     life.session(off + timedelta(minutes=5), off + timedelta(hours=3))
-    return _well(life, f"{vendor.name} came today, and the machine has been started since.")
+    return acts.well(life, f"{vendor.name} came today, and the machine has been started since.")
 
 
 def old_dumps(rng: Random, folder: Path) -> Built:
@@ -54,12 +50,11 @@ def old_dumps(rng: Random, folder: Path) -> Built:
     for number in range(4):
         on = start + timedelta(hours=7 * number)
         at = on + timedelta(hours=1)
-        stop = acts.crash(life, at, 0x116, driver, uptime=at - on)
-        life.session(on, at, end="crash", stop=stop)
+        acts.crashing_session(life, on, at, 0x116, driver)
     life.session(start + timedelta(hours=29), start + timedelta(hours=33))
     m.install(gpu, start + timedelta(hours=30))
     _today(life)
-    return _well(life, f"{gpu.name} was updated six weeks ago and has not crashed since.")
+    return acts.well(life, f"{gpu.name} was updated six weeks ago and has not crashed since.")
 
 
 def power_cut(rng: Random, folder: Path) -> Built:
@@ -68,7 +63,7 @@ def power_cut(rng: Random, folder: Path) -> Built:
     _today(life, "power")
     on = life.m.now - timedelta(hours=2)
     life.session(on, on + timedelta(hours=1))
-    return _well(life, "The session after the power failure ended cleanly.")
+    return acts.well(life, "The session after the power failure ended cleanly.")
 
 
 def pulled_running(rng: Random, folder: Path) -> Built:
@@ -78,10 +73,10 @@ def pulled_running(rng: Random, folder: Path) -> Built:
     life.session(on, life.m.now, end="running")
     m = life.m
     m.hive_when = m.now
-    return _well(
+    return acts.well(
         life,
         "The last boot came up, somebody logged on, and it ran until the end.",
-        NtfsState(dirty=False, log_unclean=True, hibernated=False),
+        ntfs=acts.IN_USE,
     )
 
 
@@ -92,27 +87,18 @@ def pending_reboot(rng: Random, folder: Path) -> Built:
     on = _today(life)
     noise.cumulative_update(m, on + timedelta(minutes=20))
     m.software["RebootPending"] = {}
-    m.session_manager["PendingFileRenameOperations"] = hive.Raw(
-        7,
-        "".join(
-            f"{part}\0"
-            for part in (
-                "\\??\\C:\\Program Files (x86)\\Microsoft\\EdgeUpdate\\1.3.185.29\\psmachine.dll",
-                "",
-                "\\??\\C:\\Windows\\Temp\\~nsu.tmp\\Au_.exe",
-                "",
-                "",
-            )
-        ).encode("utf-16-le"),
+    m.session_manager["PendingFileRenameOperations"] = servicing.renames(
+        ("\\??\\C:\\Program Files (x86)\\Microsoft\\EdgeUpdate\\1.3.185.29\\psmachine.dll", ""),
+        ("\\??\\C:\\Windows\\Temp\\~nsu.tmp\\Au_.exe", ""),
     )
-    return _well(life, "An update waits for a restart; no boot has failed.")
+    return acts.well(life, "An update waits for a restart; no boot has failed.")
 
 
 def hibernated(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, among=profiles.CLIENTS)
     life.hybrid = True
     _today(life, "asleep")
-    return _well(life, "It was shut down by Fast Startup and would resume.")
+    return acts.well(life, "It was shut down by Fast Startup and would resume.")
 
 
 def boot_log_noise(rng: Random, folder: Path) -> Built:
@@ -129,7 +115,7 @@ def boot_log_noise(rng: Random, folder: Path) -> Built:
     for ago in (12, 9, 7):
         on = m.now - timedelta(hours=ago)
         life.session(on, on + timedelta(hours=1))
-    return _well(life, "Drivers that are not loaded a second time are no fault.")
+    return acts.well(life, "Drivers that are not loaded a second time are no fault.")
 
 
 def audit_noise(rng: Random, folder: Path) -> Built:
@@ -146,7 +132,7 @@ def audit_noise(rng: Random, folder: Path) -> Built:
         when = on + timedelta(minutes=3)
         process = "\\Device\\HarddiskVolume3\\Program Files\\Browser\\browser.exe"
         m.log(events.code_integrity_refused(when, path, 3033, process=process))
-    return _well(life, "Code integrity only watched, or kept a DLL out of a browser.")
+    return acts.well(life, "Code integrity only watched, or kept a DLL out of a browser.")
 
 
 def safe_mode_last_week(rng: Random, folder: Path) -> Built:
@@ -158,7 +144,7 @@ def safe_mode_last_week(rng: Random, folder: Path) -> Built:
     for ago in (46, 22, 7):
         on = m.now - timedelta(hours=ago)
         life.session(on, on + timedelta(hours=2))
-    return _well(life, "Safe Mode came and went; three normal sessions followed.")
+    return acts.well(life, "Safe Mode came and went; three normal sessions followed.")
 
 
 def recovered_hive(rng: Random, folder: Path) -> Built:
@@ -167,11 +153,10 @@ def recovered_hive(rng: Random, folder: Path) -> Built:
     on = life.m.now - timedelta(hours=5)
     life.session(on, on + timedelta(hours=2), end="power")
     life.session(on + timedelta(hours=3), life.m.now, end="running")
-    return write.finish(
-        life,
-        Truth(Kind.HEALTHY, frozenset(), "The hive is dirty as that of any running machine is."),
+    return acts.told(
+        *(life, Kind.HEALTHY, "The hive is dirty as that of any running machine is."),
         damage=write.Damage(dirty=True),
-        ntfs=NtfsState(dirty=False, log_unclean=True, hibernated=False),
+        ntfs=acts.IN_USE,
     )
 
 
@@ -180,7 +165,9 @@ def cdrom_filter(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder)
     life.m.filter("cdrom", "GEARAspiWDM")
     _today(life)
-    return _well(life, "A filter of CD drives whose driver is gone keeps no Windows from starting.")
+    return acts.well(
+        life, "A filter of CD drives whose driver is gone keeps no Windows from starting."
+    )
 
 
 def dead_clock(rng: Random, folder: Path) -> Built:
@@ -192,7 +179,7 @@ def dead_clock(rng: Random, folder: Path) -> Built:
     life.session(true, true + timedelta(minutes=30))
     life.clock = timedelta(0)
     life.session(true + timedelta(hours=1), true + timedelta(hours=3))
-    return _well(life, "Its clock was wrong for one session; all sessions ended well.")
+    return acts.well(life, "Its clock was wrong for one session; all sessions ended well.")
 
 
 def survived_crash(rng: Random, folder: Path) -> Built:
@@ -200,18 +187,14 @@ def survived_crash(rng: Random, folder: Path) -> Built:
     life = story.begin(rng, folder, until=3, old_trouble=False)
     m = life.m
     on = m.now - timedelta(hours=50)
+    at = on + timedelta(hours=1)
     driver = story.innocent(life)
     code = rng.choice((0xD1, 0x133))
-    stop = (
-        acts.crash(life, on + timedelta(hours=1), code, driver, uptime=timedelta(hours=1))
-        if driver
-        else stops.stop(m, on + timedelta(hours=1), 0x0A, "")
-    )
-    life.session(on, on + timedelta(hours=1), end="crash", stop=stop)
+    acts.crashing_session(life, on, at, code if driver else 0x0A, driver)
     for ago in (48, 30, 24, 7):
         start = m.now - timedelta(hours=ago)
         life.session(start, start + timedelta(hours=3))
-    return _well(life, "It crashed once, and has been well for four sessions since.")
+    return acts.well(life, "It crashed once, and has been well for four sessions since.")
 
 
 def disk_filters(rng: Random, folder: Path) -> Built:
@@ -222,20 +205,16 @@ def disk_filters(rng: Random, folder: Path) -> Built:
         vendor = rng.choice([v for v in vendors.of(role) if v.type == 1])
         m.install(vendor, m.installed + timedelta(days=rng.uniform(1, 90)))
     _today(life)
-    return _well(life, "Third-party filters of the boot disk are there, and load.")
+    return acts.well(life, "Third-party filters of the boot disk are there, and load.")
 
 
 def raid_controller(rng: Random, folder: Path) -> Built:
     """The boot disk hangs on a vendor's RAID driver; Windows' own ones are overridden."""
     vendor = story.pick(rng, "storage")
     life = story.begin(rng, folder, without=("storage",), controller=vendor.service)
-    m = life.m
-    m.install(vendor, m.installed + timedelta(hours=2))
-    for path, values in m.devices.items():
-        if path.startswith(vendor.hardware):
-            values["ParentIdPrefix"] = hive.sz(registry.DISK_PREFIX)
+    acts.boot_controller(life, vendor, life.m.installed + timedelta(hours=2))
     _today(life)
-    return _well(life, f"{vendor.name} starts the disk, as it always has.")
+    return acts.well(life, f"{vendor.name} starts the disk, as it always has.")
 
 
 SCENARIOS = tuple(

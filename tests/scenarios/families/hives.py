@@ -11,7 +11,7 @@ from random import Random
 from recoverykit.model import Kind
 from tests.builders import hive
 from tests.scenarios import acts, profiles, story, write
-from tests.scenarios.tree import Builder, Built, Scenario, Truth
+from tests.scenarios.tree import Builder, Built, Scenario
 
 FAMILY = "hive"
 CORRUPT = 0xC000_014C  # STATUS_REGISTRY_CORRUPT
@@ -22,14 +22,13 @@ def _broken(
 ) -> Builder:
     def build(rng: Random, folder: Path) -> Built:
         life = story.begin(rng, folder, among=profiles.EVERY)
-        on, off = acts.session_of(life, 7, 1)
-        life.session(on, off, end=rng.choice(("clean", "power")))
+        off = acts.session(life, 7, 1, end=rng.choice(("clean", "power")))
         error = rng.choice((CORRUPT, 0)) if name == "SYSTEM" else 0
         end = acts.failed_boots(life, off + timedelta(minutes=30), 3, error=error)
         if rng.random() < 0.4:
             acts.startup_repair(life, end + timedelta(minutes=6))
         damage = write.Damage({name: lambda data: change(rng, data)})
-        return write.finish(life, Truth(Kind.HIVE, frozenset(), why), damage=damage)
+        return acts.told(life, Kind.HIVE, why, damage=damage)
 
     return build
 

@@ -7,6 +7,7 @@ formats 1 and 2. No key material, no metadata: what lies behind the first sector
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -61,9 +62,8 @@ def _raw(folder: Path, data: bytes) -> Path:
     return path
 
 
-def _image(why: str, make: object) -> Builder:
+def _image(why: str, make: Callable[[Random, Path], Path]) -> Builder:
     def build(rng: Random, folder: Path) -> Built:
-        assert callable(make)
         path = make(rng, folder)
         volume = Volume(str(path), FileSystem.OTHER, path)
         truth = Truth(Kind.LOCKED, frozenset(), why)

@@ -9,9 +9,9 @@ from random import Random
 from recoverykit.model import Kind
 from tests.builders import events, hive
 from tests.builders import servicing as built
-from tests.scenarios import acts, noise, profiles, stops, story, write
+from tests.scenarios import acts, noise, profiles, story
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "servicing"
 _DRIVERS = "C:\\Windows\\System32\\drivers"
@@ -58,7 +58,7 @@ def _cbs(life: Life, starts: list[datetime], *, failed: bool) -> None:
 
 
 def _truth(life: Life, why: str) -> Built:
-    return write.finish(life, Truth(Kind.SERVICING, frozenset(), why))
+    return acts.told(life, Kind.SERVICING, why)
 
 
 def queue_loop(rng: Random, folder: Path) -> Built:
@@ -71,8 +71,7 @@ def queue_loop(rng: Random, folder: Path) -> Built:
     _cbs(life, starts, failed=True)
     life.pending = None
     if rng.random() < 0.5:
-        cause = "A patch is preventing the system from starting."
-        acts.startup_repair(life, starts[-1] + timedelta(minutes=9), (cause,))
+        acts.startup_repair(life, starts[-1] + timedelta(minutes=9), (acts.PATCH,))
     return _truth(life, "pending.xml waits to be executed, each start fails at it.")
 
 
@@ -81,8 +80,7 @@ def patch_blamed(rng: Random, folder: Path) -> Built:
     life, off = _updated(rng, folder)
     _queue(life, off, operations=5)
     end = acts.failed_boots(life, off + timedelta(minutes=3), 3)
-    cause = "A patch is preventing the system from starting."
-    acts.startup_repair(life, end + timedelta(minutes=8), (cause,))
+    acts.startup_repair(life, end + timedelta(minutes=8), (acts.PATCH,))
     return _truth(life, "Startup Repair says that a patch prevents the start, and one is pending.")
 
 
@@ -115,16 +113,13 @@ def renames_failed(rng: Random, folder: Path) -> Built:
 def winlogon_fatal(rng: Random, folder: Path) -> Built:
     """0xC000021A: half of an update's files are new, and the session manager gives up."""
     life, off = _updated(rng, folder)
-    m = life.m
     _queue(life, off)
     start = off + timedelta(minutes=2)
-    stop = stops.stop(m, start + timedelta(seconds=30), 0xC000021A, "")
-    acts.failed_boots(life, start, 2, stop=stop, early=False)
+    acts.crashing_boots(life, start, 2, 0xC000021A, None)
     end = start + timedelta(minutes=12)
     acts.safe_mode(life, end, 6)
     again = end + timedelta(minutes=8)
-    stop = stops.stop(m, again + timedelta(seconds=30), 0xC000021A, "")
-    acts.failed_boots(life, again, 2, stop=stop, early=False)
+    acts.crashing_boots(life, again, 2, 0xC000021A, None)
     return _truth(life, "It stops with 0xC000021A since the update, which is still pending.")
 
 

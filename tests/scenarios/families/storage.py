@@ -8,33 +8,30 @@ from random import Random
 
 from recoverykit.model import Kind
 from tests.builders import hive
-from tests.scenarios import acts, profiles, registry, story, vendors, write
+from tests.scenarios import acts, profiles, story, vendors
 from tests.scenarios.life import Life
-from tests.scenarios.tree import Built, Scenario, Truth
+from tests.scenarios.tree import Built, Scenario
 
 FAMILY = "storage"
 
 
-def _fails(life: Life, start: datetime, *, repair: float = 0.5, told: bool = False) -> None:
+def _fails(life: Life, start: datetime, *, told: bool = False) -> None:
     end = acts.failed_boots(life, start, 3)
     if told:
-        cause = acts.bugcheck_cause(0x7B, (0xFFFFF880009A97E8, 0xFFFFFFFFC0000034, 0, 0))
-        acts.startup_repair(life, end + timedelta(minutes=6), (cause,))
-    elif life.m.rng.random() < repair:
+        acts.startup_repair(life, end + timedelta(minutes=6), (acts.SEEN_7B,))
+    elif life.m.rng.random() < 0.5:
         acts.startup_repair(life, end + timedelta(minutes=6))
 
 
 def _truth(life: Life, file: str, why: str) -> Built:
-    truth = Truth(Kind.STORAGE, frozenset(), why, allowed=frozenset([file.lower()]))
-    return write.finish(life, truth)
+    return acts.told(life, Kind.STORAGE, why, allowed=[file.lower()])
 
 
 def disabled(rng: Random, folder: Path) -> Built:
     """Somebody's clean-up script disabled the only controller driver in use."""
     life = story.begin(rng, folder, among=profiles.EVERY, recent=rng.randint(0, 1))
     m = life.m
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    off = acts.session(life, 8, 1)
     m.starts[m.controller] = 4
     m.key_times[m.controller] = off - timedelta(minutes=12)
     _fails(life, off + timedelta(minutes=5))
@@ -47,8 +44,7 @@ def override(rng: Random, folder: Path) -> Built:
     """An image that was made on another controller: StartOverride keeps this one from starting."""
     life = story.begin(rng, folder, among=profiles.X64, recent=0)
     m = life.m
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    off = acts.session(life, 8, 1)
     m.extra_subkeys[m.controller] = {"StartOverride": {"0": hive.dword(3)}}
     m.key_times[m.controller] = off - timedelta(minutes=8)
     _fails(life, off + timedelta(minutes=5), told=True)
@@ -61,11 +57,8 @@ def file_missing(rng: Random, folder: Path) -> Built:
     life = story.begin(
         rng, folder, avoid=[vendor.name], without=["storage"], controller=vendor.service
     )
-    m = life.m
-    driver = m.install(vendor, m.installed + timedelta(hours=3))
-    _parent(life, vendor.hardware)
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    driver = acts.boot_controller(life, vendor, life.m.installed + timedelta(hours=3))
+    off = acts.session(life, 8, 1)
     driver.present = False
     _fails(life, off + timedelta(minutes=5))
     return _truth(
@@ -73,29 +66,17 @@ def file_missing(rng: Random, folder: Path) -> Built:
     )
 
 
-def _parent(life: Life, hardware: str) -> None:
-    """The boot disk's instance path begins with this of its controller."""
-    for path, values in life.m.devices.items():
-        if path.startswith(hardware):
-            values["ParentIdPrefix"] = hive.sz(registry.DISK_PREFIX)
-
-
 def raid_to_ahci(rng: Random, folder: Path) -> Built:
     """The firmware was switched from RAID to AHCI: storahci has never been needed here."""
     vendor = vendors.named(rng.choice(("iaStorAC.sys", "iaStorVD.sys", "rcraid.sys")))
-    life = story.begin(
+    life = story.calm(
         *(rng, folder),
         among=profiles.CLIENTS,
         without=["storage"],
         controller=vendor.service,
-        recent=0,
-        old_trouble=False,
     )
-    m = life.m
-    m.install(vendor, m.installed + timedelta(hours=1))
-    _parent(life, vendor.hardware)
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    acts.boot_controller(life, vendor, life.m.installed + timedelta(hours=1))
+    off = acts.session(life, 8, 1)
     _fails(life, off + timedelta(minutes=5), told=True)
     return _truth(
         life, vendor.file, "Startup Repair saw 0x7B; AHCI and NVMe drivers are overridden."
@@ -104,15 +85,12 @@ def raid_to_ahci(rng: Random, folder: Path) -> Built:
 
 def moved_to_vm(rng: Random, folder: Path) -> Built:
     """A physical server's disk was given to a hypervisor that has another controller."""
-    life = story.begin(
+    life = story.calm(
         *(rng, folder),
         among=(profiles.SERVER_2019, profiles.SERVER_2022, profiles.WIN81),
         controller="storahci",
-        recent=0,
-        old_trouble=False,
     )
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    off = acts.session(life, 8, 1)
     _fails(life, off + timedelta(minutes=45), told=True)
     return _truth(life, "storahci.sys", "Startup Repair saw 0x7B after the disk was moved.")
 
@@ -122,8 +100,7 @@ def stack_disabled(rng: Random, folder: Path) -> Built:
     name = rng.choice(("disk", "partmgr", "volmgr", "mountmgr"))
     life = story.begin(rng, folder, among=profiles.EVERY, recent=0)
     m = life.m
-    on, off = acts.session_of(life, 8, 1)
-    life.session(on, off)
+    off = acts.session(life, 8, 1)
     m.starts[name] = 4
     m.key_times[name] = off - timedelta(minutes=3)
     _fails(life, off + timedelta(minutes=5), told=rng.random() < 0.5)
