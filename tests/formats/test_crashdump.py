@@ -376,4 +376,4 @@ def test_damaged_dumps_that_were_built(form: str) -> None:
 @pytest.mark.parametrize("path", every(*REAL))
 def test_damaged_real_dumps(path: Path) -> None:
     usable = attack(path.read_bytes(), SEED, MUTANTS // 3)
-    assert 0 <= usable <= MUTANTS // 3
+    assert usable > 0
