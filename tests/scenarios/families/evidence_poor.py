@@ -80,7 +80,7 @@ def error_reports(rng: Random, folder: Path) -> Built:
 
 
 def repair_log(rng: Random, folder: Path) -> Built:
-    """Startup Repair names a file, in Spanish or English; the file's header is damaged."""
+    """Startup Repair names a file; the file's header is damaged."""
     vendor = story.pick(rng, "backup", "encrypt", "storage", "av", "edr", start=0)
     life = story.begin(rng, folder, avoid=[vendor.name], without=[vendor.role], recent=0)
     m = life.m
