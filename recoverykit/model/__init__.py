@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from recoverykit.model.changes import (
     Action,
+    Decision,
     EditHive,
     FileState,
+    InstallFile,
     KeyChange,
     Outcome,
     Plan,
@@ -84,10 +86,12 @@ from recoverykit.model.reports import (
     Report,
 )
 from recoverykit.model.verdicts import (
+    Aftermath,
     Diagnosis,
     Finding,
     Kind,
     Moment,
+    Since,
     Suspect,
     Verdict,
 )
@@ -131,6 +135,7 @@ Evidence = (
 __all__ = [
     "LASTED",
     "Action",
+    "Aftermath",
     "BootEvent",
     "BootEventKind",
     "BootFault",
@@ -145,6 +150,7 @@ __all__ = [
     "ContentFile",
     "Crash",
     "CrashDump",
+    "Decision",
     "DeviceUse",
     "Diagnosis",
     "Disk",
@@ -164,6 +170,7 @@ __all__ = [
     "HardwareError",
     "HiveHealth",
     "HiveState",
+    "InstallFile",
     "InstallReport",
     "KernelBoot",
     "KeyChange",
@@ -189,6 +196,7 @@ __all__ = [
     "ServiceInstalled",
     "Setting",
     "SettingName",
+    "Since",
     "Source",
     "StackHit",
     "StartType",

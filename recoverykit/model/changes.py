@@ -62,7 +62,18 @@ class QuarantineFile:
     size: int
 
 
-Action = EditHive | QuarantineFile
+@dataclass(frozen=True, slots=True)
+class InstallFile:
+    """Put a new file where another stands, which goes into the transaction's folder, or none."""
+
+    path: str  # relative to the volume
+    before: str  # sha256 of what stands there; "": nothing
+    sha256: str  # of the new file
+    size: int
+    origin: str  # where its bytes come from, for people: "DriverStore, acme.inf_amd64_0123"
+
+
+Action = EditHive | QuarantineFile | InstallFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,17 @@ class Refusal:
     driver: str
     service: str
     reason: str
+    role: str = ""  # "storage controller of the boot disk"; "": refused for another reason
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something that names what a plan is about, and what becomes of it."""
+
+    what: str  # "class filter", "SafeBoot entry", "dependent", "driver package"...
+    where: str  # a registry key, or a path relative to the volume
+    changed: bool  # by this plan; False: it stays as it is
+    reason: str  # one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +117,7 @@ class Plan:
     preconditions: tuple[FileState, ...]
     space_needed: int  # bytes on the volume
     title: str = ""  # what the history says: "quarantine acme.sys (service acme)"
+    decisions: tuple[Decision, ...] = ()  # on everything that names the driver
 
 
 class Outcome(StrEnum):

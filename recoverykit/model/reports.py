@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recoverykit.model.changes import Outcome, Plan, Refusal, TransactionInfo
 from recoverykit.model.places import Gap, Source, WindowsInstall
-from recoverykit.model.verdicts import Diagnosis
+from recoverykit.model.verdicts import Aftermath, Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class InstallReport:
     error: str = ""
     exit_code: int = 0
     notes: tuple[str, ...] = ()
+    checks_after: tuple[CheckLine, ...] = ()  # of a repair; `checks` are those before it
+    aftermath: tuple[Aftermath, ...] = ()  # of earlier repairs that stand
+    # What the plan installs, by sha256; not part of a report.
+    supply: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,3 +77,23 @@ class Diagnosis:
     gaps: tuple[Gap, ...] = ()
     findings: tuple[Finding, ...] = ()  # against what is no driver: hive, store, disk...
     timeline: tuple[Moment, ...] = ()  # oldest first
+
+
+class Since(StrEnum):
+    """What became of a machine after a repair of ours."""
+
+    WORKED = "worked"  # it has started since, and stayed up
+    SAME = "failed-the-same-way"
+    OTHER = "failed-otherwise"
+    NOT_STARTED = "not-started-since"  # or nothing that says so
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """An earlier repair that stands, judged by what the disk says of the time after it."""
+
+    transaction: str
+    since: Since
+    driver: str  # what the repair acted on; "" where it was about no driver
+    text: str  # one or two sentences, with what to do
+    sources: tuple[Source, ...] = ()
