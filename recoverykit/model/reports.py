@@ -18,6 +18,7 @@ class CheckLine:
     ok: bool | None  # None: not checked, `text` says why
     text: str
     sources: tuple[Source, ...] = ()
+    warning: bool = False  # looked at, and found what the boot does not fail for; `ok` is None then
 
 
 @dataclass(frozen=True, slots=True)
