@@ -1,13 +1,14 @@
-"""Did a trusted CA issue this certificate for signing code? (RFC 5280 section 6, one step long.)
+"""Did a trusted CA issue this certificate for signing code? (RFC 5280 section 6.)
 
 The checks are those of cryptography's path builder: names, signature, validity of both at a given
-moment, basic constraints, key usage, unknown critical extensions, key sizes. Not handled:
-intermediate CAs and revocation; SHA-1 certificates are refused by the library.
+moment, basic constraints, key usage, unknown critical extensions, key sizes. What signs media is
+one step away from its CA; what signs code may have intermediate CAs between. Not handled:
+revocation; SHA-1 certificates are refused by the library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -15,6 +16,8 @@ from cryptography.x509 import verification as path
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing import keys
+
+_MOST_BETWEEN = 8  # more of them are free work for us; real signatures carry two or three
 
 
 def why_not_issued(
@@ -28,13 +31,61 @@ def why_not_issued(
                 continue
             _verify_issued(leaf, authority, at)
         except (path.VerificationError, *keys.UNREADABLE) as exc:
-            reason = str(exc).removeprefix("validation failed: ").partition(" (encountered")[0]
+            reason = _short(exc)
         else:
             return ""
     return reason
 
 
+def why_not_code_signer(
+    leaf: x509.Certificate,
+    between: Sequence[x509.Certificate],
+    trusted: Sequence[x509.Certificate],
+    *,
+    at: datetime,
+) -> str:
+    """Why `leaf` may not sign code for those who trust `trusted`; "" if it may.
+
+    It may where it is one of them, valid at that moment and made for that, or where one of them
+    issued it, directly or through certificates of `between`, which nobody has to trust.
+    """
+    if not trusted:
+        return "its certificate was not checked: no certificates to trust are known"
+    try:
+        if leaf in trusted:
+            return _why_not_pinned(leaf, at)
+        _verify_path(leaf, between[:_MOST_BETWEEN], trusted, at)
+    except (path.VerificationError, *keys.UNREADABLE) as exc:
+        return f"no certificate trusted here stands behind it ({_short(exc)})"
+    return ""
+
+
+def _why_not_pinned(leaf: x509.Certificate, at: datetime) -> str:
+    if not leaf.not_valid_before_utc <= at <= leaf.not_valid_after_utc:
+        return "its certificate is trusted, but not valid at this moment"
+    try:
+        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return "its certificate is trusted, but does not say what for"
+    if ExtendedKeyUsageOID.CODE_SIGNING not in purposes:
+        return "its certificate is trusted, but not for code signing"
+    return ""
+
+
+def _short(exc: Exception) -> str:
+    return str(exc).removeprefix("validation failed: ").partition(" (encountered")[0]
+
+
 def _verify_issued(leaf: x509.Certificate, authority: x509.Certificate, at: datetime) -> None:
+    _verify_path(leaf, (), (authority,), at)
+
+
+def _verify_path(
+    leaf: x509.Certificate,
+    between: Sequence[x509.Certificate],
+    trusted: Sequence[x509.Certificate],
+    at: datetime,
+) -> None:
     authority_rules = path.ExtensionPolicy.permit_all().require_present(
         x509.BasicConstraints,
         path.Criticality.AGNOSTIC,
@@ -46,9 +97,10 @@ def _verify_issued(leaf: x509.Certificate, authority: x509.Certificate, at: date
     leaf_rules = path.ExtensionPolicy.permit_all().require_present(
         x509.ExtendedKeyUsage, path.Criticality.AGNOSTIC, _require_code_signing
     )
-    builder = path.PolicyBuilder().store(path.Store([authority])).time(at).max_chain_depth(0)
+    builder = path.PolicyBuilder().store(path.Store([*trusted])).time(at)
+    builder = builder.max_chain_depth(len(between))
     builder = builder.extension_policies(ca_policy=authority_rules, ee_policy=leaf_rules)
-    builder.build_client_verifier().verify(leaf, [])
+    builder.build_client_verifier().verify(leaf, [*between])
 
 
 def _require_issuing(
