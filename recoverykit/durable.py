@@ -177,7 +177,10 @@ def _write_at(descriptor: int, content: bytes, at: int) -> None:
 
 
 def _sync_file(path: Path) -> None:
-    _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
+    if path.is_symlink():  # a compressed file, as ntfs-3g shows it, cannot be opened
+        _sync_folder(path.parent)
+    else:
+        _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def _sync_folder(path: Path) -> None:

@@ -228,7 +228,7 @@ def driver_path(
         spelled, link = _walk(install.mount, wanted)
     except (TargetRefusedError, OSError):
         spelled, link = None, None
-    if link is not None and not _is_packed(install.mount / link):
+    if link is not None and not is_packed(install.mount / link):
         spelled = None
     return wanted.rsplit("/", 1)[-1].lower(), spelled
 
@@ -319,7 +319,7 @@ def _names(folder: str) -> dict[str, tuple[str, ...]]:
     return names
 
 
-def _is_packed(path: Path) -> bool:
+def is_packed(path: Path) -> bool:
     """Whether ntfs-3g shows a reparse point that leads nowhere else: a compressed file.
 
     It is there, so its driver is not missing; reading it takes a plug-in of ntfs-3g. Names that

@@ -25,6 +25,7 @@ _ATTRIBUTES = b"system.ntfs_attrib_be"
 _TIMES = b"system.ntfs_times_be"
 _CREATED = b"system.ntfs_crtime_be"
 _SHORT_NAME = b"system.ntfs_dos_name"
+_REPARSE = b"system.ntfs_reparse_data"
 
 _BUFFER = 64 * 1024
 # EMLINK: ntfs-3g tells no short name of a file with several hard links.
@@ -79,6 +80,13 @@ def set_security(path: Path, descriptor: bytes) -> bool:
 def security(path: Path) -> bytes | None:
     """The security descriptor; None where the file system has none."""
     return _get(path, _SECURITY)
+
+
+def identity_of_packed(path: Path) -> bytes:
+    """What tells a compressed file, which ntfs-3g cannot read, from another: its record, the times
+    of its creation and last change, its reparse point. Whoever writes to it unpacks it."""
+    times = _get(path, _TIMES) or b""
+    return path.lstat().st_ino.to_bytes(8, "big") + times[:16] + (_get(path, _REPARSE) or b"")
 
 
 def set_short_name(path: Path, name: bytes) -> None:

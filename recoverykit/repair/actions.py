@@ -2,11 +2,14 @@
 
     1. before-image     a copy, or a hive's sectors before and after; written and synced
     2. INTENT           appended to the journal and synced
-    3. the change       a hive is written in steps, a file is moved by one rename
+    3. the change       a hive is written in steps, a file is moved by one rename; a new file is
+                        written beside its place, complete, before the old one is moved away
     4. DONE             appended to the journal and synced
 
 A hive is written in place, with its log (`formats.hive_save` says in which order, and why every cut
-leaves the old hive or the new one); it is never replaced by another file.
+leaves the old hive or the new one); it is never replaced by another file. A driver's file is never
+opened for writing: it may be one file with those in WinSxS and the DriverStore (hard links), which
+keep it, and a file that Windows compressed (WOF) stays as it is, wherever it is moved.
 
 Hives come before files: a service is disabled first and its file moved after, so that a machine
 whose power is cut in between has no driver that is wanted and missing.
@@ -15,12 +18,12 @@ whose power is cut in between has no driver that is wanted and missing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from recoverykit import durable
+from recoverykit import durable, installs
 from recoverykit.errors import RecoveryKitError
 from recoverykit.formats import hive_files, hive_save
 from recoverykit.formats.hive_edit import Edited
@@ -29,9 +32,12 @@ from recoverykit.formats.hive_save import Saving
 from recoverykit.formats.regf_log import Recovery
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
-from recoverykit.model import EditHive, Plan, QuarantineFile, RegistryChange
+from recoverykit.model import EditHive, InstallFile, Plan, QuarantineFile, RegistryChange
 from recoverykit.repair import hives
 from recoverykit.repair.journal import QUARANTINE, Intent, Journal, describe, locate, stands
+from recoverykit.repair.state import file_state
+
+_STORAGE = 0x200 | 0x400 | 0x800  # FILE_ATTRIBUTE_SPARSE_FILE, _REPARSE_POINT, _COMPRESSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Change:
     target: str
     before: str  # sha256 of what must stand there
     hive: HiveWrite | None = None  # None: the file is moved away
+    installs: bytes | None = field(default=None, repr=False)  # what takes its place
 
     @property
     def touched(self) -> tuple[str, ...]:
@@ -62,8 +69,13 @@ class Change:
         return tuple(f"{folder}/{name}" if folder else name for name in written)
 
 
-def prepare(mount: Path, plan: Plan, now: datetime) -> tuple[Change, ...]:
-    """Compute every change in memory, hives first. Raises FormatError, OSError."""
+def prepare(
+    mount: Path, plan: Plan, now: datetime, supply: Mapping[str, bytes]
+) -> tuple[Change, ...]:
+    """Compute every change in memory, hives first. Raises FormatError, OSError.
+
+    `supply` holds what the plan installs, by its sha256.
+    """
     seen = {state.path: state.sha256 for state in plan.preconditions}
     by_hive: dict[str, list[RegistryChange]] = {}
     for action in plan.actions:
@@ -79,8 +91,17 @@ def prepare(mount: Path, plan: Plan, now: datetime) -> tuple[Change, ...]:
         edits.append(hive_change(path, files, found, hives.changed(found, changes, now), changes))
         if edits[-1].before != seen[path]:
             raise RecoveryKitError(f"{path} changed while the repair was being made")
-    moves = [action for action in plan.actions if isinstance(action, QuarantineFile)]
-    return (*edits, *(Change(action.path, action.sha256) for action in moves))
+    others = [action for action in plan.actions if not isinstance(action, EditHive)]
+    return (*edits, *(_file_change(action, supply) for action in others))
+
+
+def _file_change(action: QuarantineFile | InstallFile, supply: Mapping[str, bytes]) -> Change:
+    if isinstance(action, QuarantineFile):
+        return Change(action.path, action.sha256)
+    content = supply.get(action.sha256)
+    if content is None or sha256(content) != action.sha256 or action.sha256 == action.before:
+        raise RecoveryKitError(f"what was to be installed as {action.path} is not at hand")
+    return Change(action.path, action.before, installs=content)
 
 
 def hive_change(
@@ -99,21 +120,60 @@ def hive_change(
 
 def carry_out(journal: Journal, change: Change) -> None:
     """Make one change, journalled. Raises OSError, RecoveryKitError."""
-    if change.hive is None:
-        _quarantine(journal, change)
-    else:
+    if change.hive is not None:
         rewrite(journal, "intent", change, change.hive)
+    elif change.installs is not None:
+        _install(journal, change, change.installs)
+    else:
+        _quarantine(journal, change)
 
 
 def _quarantine(journal: Journal, change: Change) -> None:
     target = locate(journal.mount, change.target)
     intent = _intent(journal, change, change.before)
     intent = replace(intent, moved_to=_place(journal, target, intent.number))
-    if durable.copy(target, journal.folder / intent.image, PRIVATE_FILE) != intent.before:
-        raise RecoveryKitError(f"{target} changed while the repair was being made")
+    _keep(journal, target, intent)
     journal.append("intent", **describe(intent))
     durable.move(target, locate(journal.mount, intent.moved_to))
     journal.append("done", number=intent.number)
+
+
+def _keep(journal: Journal, target: Path, intent: Intent) -> None:
+    """The copy, for the case that somebody empties the quarantine; not of what we cannot read."""
+    if installs.is_packed(target):
+        same = file_state(journal.mount, intent.target).sha256 == intent.before
+    else:
+        same = durable.copy(target, journal.folder / intent.image, PRIVATE_FILE) == intent.before
+    if not same:
+        raise RecoveryKitError(f"{target} changed while the repair was being made")
+
+
+def _install(journal: Journal, change: Change, content: bytes) -> None:
+    target = locate(journal.mount, change.target)
+    intent = replace(_intent(journal, change, sha256(content)), installed=True)
+    if change.before:
+        intent = replace(intent, moved_to=_place(journal, target, intent.number))
+        _keep(journal, target, intent)
+    elif stands(target):
+        raise RecoveryKitError(f"{target} appeared while the repair was being made")
+    journal.append("intent", **describe(intent))
+    beside = stage(journal, target)
+    durable.write(beside, content, intent.metadata.security)
+    dress(beside, of_a_new_file(intent.metadata), times=False)
+    if change.before:
+        durable.move(target, locate(journal.mount, intent.moved_to))
+    durable.move(beside, target)
+    if intent.metadata.short_name is not None:
+        durable.name_short(target, intent.metadata.short_name)
+    journal.append("done", number=intent.number)
+
+
+def of_a_new_file(metadata: Metadata) -> Metadata:
+    """Descriptor and attributes of the old file, but for how its bytes were stored."""
+    if metadata.attributes is None:
+        return metadata
+    flags = int.from_bytes(metadata.attributes, "big") & ~_STORAGE
+    return replace(metadata, attributes=flags.to_bytes(4, "big"))
 
 
 def rewrite(journal: Journal, event: str, change: Change, write: HiveWrite) -> None:
@@ -150,14 +210,34 @@ def _logs(folder: Path, write: HiveWrite) -> tuple[tuple[str, Metadata], ...]:
 
 def _intent(journal: Journal, change: Change, after: str) -> Intent:
     number = journal.read().next_number
+    target = locate(journal.mount, change.target)
+    like = target if stands(target) else _sibling(target)
     return Intent(
         number=number,
         target=change.target,
         before=change.before,
         after=after,
         image=f"{number:04}.before",
-        metadata=ntfs_metadata.read(locate(journal.mount, change.target)),
+        metadata=ntfs_metadata.read(like) if like == target else _as_sibling(like),
     )
+
+
+def _sibling(target: Path) -> Path:
+    """The file whose descriptor and attributes a new one gets where none stood: the first of its
+    kind in its folder, or the folder itself."""
+    same = sorted(
+        path
+        for path in target.parent.iterdir()
+        if path.suffix.casefold() == target.suffix.casefold() and path.is_file()
+    )
+    return same[0] if same else target.parent
+
+
+def _as_sibling(like: Path) -> Metadata:
+    """Of a folder only the descriptor: its attributes are those of a folder."""
+    kept = ntfs_metadata.read(like)
+    attributes = kept.attributes if like.is_file() else None
+    return Metadata(security=kept.security, attributes=attributes)
 
 
 def _place(journal: Journal, target: Path, number: int) -> str:
@@ -186,7 +266,7 @@ def dress(target: Path, wanted: Metadata, *, times: bool) -> None:
     ntfs-3g sets the archive attribute of every file that is written.
     """
     now = ntfs_metadata.read(target)
-    lost = (now.security, now.attributes) != (wanted.security, wanted.attributes)
+    lost = wanted.security != now.security or wanted.attributes not in (None, now.attributes)
     if lost or (times and _written(now) != _written(wanted)):
         durable.stamp(target, wanted, times=times)
 

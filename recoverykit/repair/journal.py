@@ -5,9 +5,10 @@ line at the end is an entry that never happened, and whoever goes on writing sta
 own after it; a line that is whole but breaks the chain was altered, and the journal is refused.
 
 Beside it: `NNNN.before` (a copy of what was changed, or the sectors that were patched, before and
-after), `quarantine/` (files moved away, under their names), `plan.json`, `report.json`. The journal
-of a transaction that was taken back is renamed to `journal.undone`, last of all. Paths in a journal
-are relative to the volume; one that would lead out of it, or through a link, refuses the journal.
+after), `quarantine/` (files moved away, under their names), `plan.json`, `report.json`, and
+`undo.cmd` with `undo.reg` (see `fallback`). The journal of a transaction that was taken back ends
+with the line "undone"; where `undo.cmd` did it, it was renamed to `journal.undone`. Paths in a
+journal are relative to the volume; one that would lead out of it, or through a link, refuses it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recoverykit import durable
+from recoverykit import durable, installs
 from recoverykit.errors import FormatError, RecoveryKitError, TargetRefusedError
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import Metadata
@@ -32,7 +33,8 @@ from recoverykit.repair import record
 HOME = "RecoveryKit"
 QUARANTINE = "quarantine"
 OPEN, CLOSED = "journal.jsonl", "journal.undone"
-VERSION = 2  # 1: before changes of keys and of a value's size
+VERSION = 3  # 2: before files were installed; 1: before changes of keys and of a value's size
+_READ = (2, VERSION)
 
 _MAX_SIZE = 32 << 20
 _FULL = 24 << 20  # no change is begun beyond it: what is left is for taking back what was
@@ -56,10 +58,15 @@ class Intent:
     after: str  # sha256; of a moved file the same
     image: str  # "0000.before"
     metadata: Metadata
-    moved_to: str = ""  # "" for a replaced file
+    moved_to: str = ""  # where the old file is; "": a hive, or there was no old file
     changes: tuple[RegistryChange, ...] = ()  # of a hive, in the order they were made
     patch: str = ""  # sha256 of the record of a hive's sectors; "": the image is a copy
     logs: tuple[tuple[str, Metadata], ...] = ()  # of a hive, by name, that are written to as well
+    installed: bool = False  # a new file (`after`) takes the place of the old one, if any
+
+    @property
+    def is_hive(self) -> bool:
+        return not self.moved_to and not self.installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Entries:
     done: frozenset[int] = frozenset()
     committed: bool = False
     undo_begun: bool = False
+    undone: bool = False
     last_chain: str = ""
     torn: bool = False  # the file does not end with a whole line
 
@@ -97,8 +105,9 @@ class Journal:
 
     @property
     def closed(self) -> bool:
+        """Whether it was taken back. Raises as `read` does."""
         # While ntfs-3g renames, both names may stand: the new one says the renaming was begun.
-        return stands(self.folder / CLOSED)
+        return stands(self.folder / CLOSED) or self.read().undone
 
     def append(self, event: str, **fields: object) -> None:
         """Say something durably. Raises OSError; RecoveryKitError for more than a journal holds."""
@@ -114,10 +123,11 @@ class Journal:
 
     def read(self) -> Entries:
         """Raises FormatError for a journal that was altered; OSError where it cannot be read."""
-        return _read(self.folder / (CLOSED if self.closed else OPEN))
+        return _read(self.folder / (CLOSED if stands(self.folder / CLOSED) else OPEN))
 
     def close_as_undone(self) -> None:
-        durable.move(self.folder / OPEN, self.folder / CLOSED)
+        """By a line: a renaming that is cut leaves more than one state behind."""
+        self.append("undone")
 
 
 # --- making and finding -------------------------------------------------------------------
@@ -194,7 +204,7 @@ def info(journal: Journal) -> TransactionInfo:
     """One line of the history. Raises FormatError, OSError."""
     entries = journal.read()
     started = entries.begin.get("started")
-    if journal.closed:
+    if entries.undone or stands(journal.folder / CLOSED):
         state = "undone"
     elif entries.committed and not entries.undo_begun:
         state = "committed"
@@ -282,6 +292,7 @@ def _entries(
         done=frozenset(said["done"]),
         committed=bool(said["commit"]),
         undo_begun=bool(said["undo"]),
+        undone=bool(said["undone"]),
         last_chain=chain,
         torn=torn,
     )
@@ -305,9 +316,12 @@ def _intent(fields: Mapping[str, Any]) -> Intent:
         changes,
         str(fields["patch"]),
         tuple((str(name), _metadata(kept)) for name, kept in fields["logs"].items()),
+        bool(fields.get("installed", False)),
     )
     _require(not any(_FORBIDDEN.search(name) or "/" in name for name, _ in intent.logs))
-    _require(_HASH.fullmatch(intent.before) and _HASH.fullmatch(intent.after))
+    nothing = intent.installed and not intent.before and not intent.moved_to
+    _require(nothing or _HASH.fullmatch(intent.before))
+    _require(_HASH.fullmatch(intent.after))
     _require(not intent.patch or _HASH.fullmatch(intent.patch))
     _require(_IMAGE.fullmatch(intent.image))
     return intent
@@ -323,6 +337,7 @@ def describe(intent: Intent) -> dict[str, object]:
         "image": intent.image,
         "moved_to": intent.moved_to,
         "patch": intent.patch,
+        "installed": intent.installed,
         "metadata": _kept(intent.metadata),
         "logs": {name: _kept(metadata) for name, metadata in intent.logs},
         "changes": [record.describe(change) for change in intent.changes],
@@ -343,7 +358,7 @@ def _metadata(fields: Mapping[str, Any]) -> Metadata:
 
 
 def _begin(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    _require(fields["version"] == VERSION)
+    _require(fields["version"] in _READ)
     return fields
 
 
@@ -353,6 +368,7 @@ _MEANINGS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "done": lambda fields: int(fields["number"]),
     "commit": dict,
     "undo": dict,
+    "undone": dict,
     "undo-intent": _intent,
 }
 
@@ -383,6 +399,6 @@ def locate(mount: Path, relative: str) -> Path:
         if stands(path) and not stat.S_ISDIR(path.lstat().st_mode):
             raise TargetRefusedError(f"{path} is a link or a file where a folder is expected")
     path /= parts[-1]
-    if stands(path) and not stat.S_ISREG(path.lstat().st_mode):
+    if stands(path) and not (stat.S_ISREG(path.lstat().st_mode) or installs.is_packed(path)):
         raise TargetRefusedError(f"{path} is a link or a folder where a file is expected")
     return path

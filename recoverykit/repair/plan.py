@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +21,6 @@ from typing import Any
 from recoverykit.errors import FormatError
 from recoverykit.formats.hive import REG_DWORD, Hive, Key
 from recoverykit.formats.regf import PAGE, SECTOR, BaseBlock
-from recoverykit.formats.regf_log import LOGS
 from recoverykit.model import (
     Action,
     EditHive,
@@ -42,6 +39,9 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from recoverykit.repair import guard, record
+from recoverykit.repair.state import can_be_put_back as can_be_put_back
+from recoverykit.repair.state import file_state as file_state
+from recoverykit.repair.state import logs as logs
 
 DISABLED = RegistryData(REG_DWORD, (4).to_bytes(4, "little"))
 MARGIN = 8 << 20  # the journal, folders, and what NTFS itself needs
@@ -49,8 +49,6 @@ _CRITICAL = 3
 _PAGES = 6  # that one change may touch: key, parent, lists, value, data, descriptor
 _KEY, _VALUE = 112, 40  # bytes of the cells and list entries of one, beside its name and data
 _TOLD = 3  # a change is told in the journal, and with indents in plan.json
-_SHORT = re.compile(r"[^ .]{1,8}(\.[^ .]{1,3})?")
-_CHUNK = 1 << 20
 
 
 def make(
@@ -219,35 +217,6 @@ def _reason(suspect: Suspect, services: Sequence[Service]) -> str:
     if services[0].error_control == _CRITICAL:
         reasons.append("Its ErrorControl is 3 (critical), which is left as it is.")
     return " ".join(reasons)
-
-
-def can_be_put_back(path: Path) -> bool:
-    """Whether moving a file away and back restores it exactly, names included."""
-    status = path.lstat()
-    # ntfs-3g counts a short name that differs from the long one as a link.
-    own_names = 1 if _SHORT.fullmatch(path.name) else 2
-    return stat.S_ISREG(status.st_mode) and status.st_nlink <= own_names
-
-
-def logs(mount: Path, hive: str) -> list[str]:
-    """Where a hive's logs lie, in their spelling on disk, present or not."""
-    folder, _, name = hive.rpartition("/")
-    present = {path.name.casefold(): path.name for path in (mount / folder).iterdir()}
-    wanted = [name + suffix for suffix in LOGS]
-    return [f"{folder}/{present.get(one.casefold(), one)}" for one in wanted]
-
-
-def file_state(mount: Path, relative: str) -> FileState:
-    """What a file is now; sha256 "" and size 0 where there is none. Raises OSError."""
-    digest, size = hashlib.sha256(), 0
-    try:
-        with (mount / relative).open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-    except FileNotFoundError:
-        return FileState(relative, "", 0)
-    return FileState(relative, digest.hexdigest(), size)
 
 
 # --- identity and export ------------------------------------------------------------------

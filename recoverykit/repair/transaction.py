@@ -17,8 +17,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,10 +35,22 @@ from recoverykit.repair.journal import Journal, locate
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
+Proof = Callable[[], tuple[str, ...]]
+
+
 def apply(
-    install: WindowsInstall, plan: Plan, *, now: datetime, report: bytes | None = None
+    install: WindowsInstall,
+    plan: Plan,
+    *,
+    now: datetime,
+    report: bytes | None = None,
+    supply: Mapping[str, bytes] | None = None,
+    proof: Proof | None = None,
 ) -> TransactionInfo:
     """Carry a plan out on a volume that is mounted for writing at `install.mount`.
+
+    `supply`: what the plan installs, by sha256. `proof`: asked before the commit, on top of our own
+    reading back, for what is worse than it was, one sentence each; then all is put back.
 
     Raises TargetRefusedError, FormatError or RecoveryKitError with nothing changed, or everything
     put back; RollbackError if that failed.
@@ -48,14 +60,20 @@ def apply(
             _require_settled(install.mount)
             _require_unchanged(install.mount, plan)
             _require_space(install.mount, plan)
-            changes = actions.prepare(install.mount, plan, now)
+            changes = actions.prepare(install.mount, plan, now, supply or {})
             before = verify.look(install.mount, changes)
             transaction = _begin(install, plan, now)
             info = journal.info(transaction)
-            _perform(transaction, plan, changes, before, report)
+            _perform(transaction, plan, changes, before, _Extras(report, proof))
     except OSError as exc:
         raise _nothing_changed(exc) from exc
     return replace(info, state="committed", changed=tuple(change.target for change in changes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Extras:
+    report: bytes | None
+    proof: Proof | None
 
 
 def _perform(
@@ -63,14 +81,16 @@ def _perform(
     plan: Plan,
     changes: Sequence[Change],
     before: Mapping[str, verify.Listing],
-    report: bytes | None,
+    extras: _Extras,
 ) -> None:
     """Steps 4 to 7, or everything put back."""
     try:
-        _record(transaction, plan, report)
+        _record(transaction, plan, extras.report)
         for change in changes:
             actions.carry_out(transaction, change)
         _require_proof(verify.problems(transaction, plan, changes, before))
+        if extras.proof is not None:
+            _require_proof(extras.proof())
         transaction.append("commit")
     except (OSError, RecoveryKitError) as exc:
         _roll_back(transaction, exc)

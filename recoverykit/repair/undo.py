@@ -18,6 +18,7 @@ and second names of a moved file are removed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -50,7 +51,7 @@ from recoverykit.repair.actions import (
     stage,
 )
 from recoverykit.repair.journal import Intent, Journal, locate, stands
-from recoverykit.repair.plan import file_state
+from recoverykit.repair.state import file_state
 
 
 def undo(mount: Path, transaction_id: str | None = None) -> TransactionInfo:
@@ -71,7 +72,7 @@ def undo(mount: Path, transaction_id: str | None = None) -> TransactionInfo:
 
 
 def _choose(mount: Path, transaction_id: str | None) -> Journal:
-    known = [found for found in journal.find(mount) if not found.closed]
+    known = [found for found in journal.find(mount) if not _is_closed(found)]
     wanted = [found for found in known if transaction_id in (None, found.id)]
     if not wanted:
         what = f"transaction {transaction_id}" if transaction_id else "repair of ours"
@@ -80,6 +81,12 @@ def _choose(mount: Path, transaction_id: str | None) -> Journal:
             hint="recoverykit history lists what was done here.",
         )
     return wanted[-1]
+
+
+def _is_closed(found: Journal) -> bool:
+    with suppress(FormatError):  # one that was altered is told when it is its turn
+        return found.closed
+    return False
 
 
 def take_back(transaction: Journal) -> None:
@@ -124,23 +131,27 @@ def _conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
     target = locate(transaction.mount, intent.target)
     if not target.parent.is_dir():
         yield f"the folder of {intent.target} is gone"
-    elif intent.moved_to:
+    elif not intent.is_hive:
         yield from _moved_conflicts(transaction, intent)
     else:
         yield from _hive_conflicts(transaction, intent, target)
 
 
 def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
-    _require_quarantine(transaction, intent)
-    target, kept = transaction.mount / intent.target, transaction.mount / intent.moved_to
     standing = file_state(transaction.mount, intent.target).sha256
-    if standing == intent.before:
-        if _only_listed(target, kept):
+    ours = intent.installed and standing == intent.after
+    target, beside = transaction.mount / intent.target, transaction.mount / intent.target
+    if intent.moved_to:
+        _require_quarantine(transaction, intent)
+        beside = transaction.mount / intent.moved_to
+    if ours:
+        beside = stage(transaction, target)
+    if standing == intent.before or ours:
+        if target != beside and _only_listed(target, beside):
             yield _damaged_index(intent)
-        return
-    if standing:
+    elif standing:
         yield f"another file stands at {intent.target} now"
-    if not _kept(transaction, intent):
+    if standing != intent.before and intent.moved_to and not _kept(transaction, intent):
         yield f"neither {intent.moved_to} nor its copy is intact any more"
 
 
@@ -200,8 +211,10 @@ def _only_listed(target: Path, other: Path) -> bool:
     What ntfs-3g leaves when it is killed in the middle of linking. Removing the one name would free
     the file, and the other, which belongs to no file then, could not be removed or used any more.
     """
-    both = stands(target) and stands(other)
-    return both and target.samefile(other) and target.lstat().st_nlink < 2
+    if not (stands(target) and stands(other)):
+        return False
+    one, two = target.lstat(), other.lstat()  # a compressed file cannot be followed
+    return os.path.samestat(one, two) and one.st_nlink < 2
 
 
 def _damaged_index(intent: Intent) -> str:
@@ -225,15 +238,18 @@ def _text(state: RegistryData | RegistryKey | None) -> str:
 
 def _restore(transaction: Journal, intent: Intent) -> None:
     target = locate(transaction.mount, intent.target)
+    if intent.is_hive:
+        _put_back(transaction, intent, target)
+        return
+    _clear(stage(transaction, target))
+    if intent.installed and file_state(transaction.mount, intent.target).sha256 == intent.after:
+        durable.remove(target)
     if intent.moved_to:
         _move_back(transaction, intent, target)
-    else:
-        _put_back(transaction, intent, target)
 
 
 def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
     kept = locate(transaction.mount, intent.moved_to)
-    _clear(stage(transaction, target))
     if file_state(transaction.mount, intent.target).sha256 == intent.before:
         if stands(kept):  # a rename was cut between its two halves: two names, one file
             with suppress(FileNotFoundError):  # listed, but not a name of any file: for chkdsk

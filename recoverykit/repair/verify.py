@@ -15,10 +15,10 @@ from recoverykit.formats import hive_edit
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import Plan
-from recoverykit.repair import hives
+from recoverykit.repair import actions, hives
 from recoverykit.repair.actions import Change, HiveWrite
 from recoverykit.repair.journal import HOME, Intent, Journal, stands
-from recoverykit.repair.plan import file_state
+from recoverykit.repair.state import file_state
 
 Listing = Mapping[str, tuple[int, int, int]]  # name -> (mode, size, ns of last modification)
 
@@ -47,6 +47,8 @@ def problems(
         intent = intents.get(change.target)
         if intent is None:
             found.append(f"{change.target} was not changed")
+        elif intent.installed:
+            found += _installed(journal.mount, intent)
         elif intent.moved_to:
             found += _moved(journal.mount, intent)
         elif change.hive is not None:
@@ -61,6 +63,17 @@ def _moved(mount: Path, intent: Intent) -> Iterator[str]:
         yield f"{intent.target} still stands in its old place"
     if file_state(mount, intent.moved_to).sha256 != intent.before:
         yield f"{intent.moved_to} does not hold the quarantined file"
+
+
+def _installed(mount: Path, intent: Intent) -> Iterator[str]:
+    path = mount / intent.target
+    if file_state(mount, intent.target).sha256 != intent.after:
+        yield f"{intent.target} does not hold the new file"
+        return
+    if intent.moved_to and file_state(mount, intent.moved_to).sha256 != intent.before:
+        yield f"{intent.moved_to} does not hold the old file"
+    if not _dressed(actions.of_a_new_file(intent.metadata), ntfs_metadata.read(path)):
+        yield f"{path.name} lost the security descriptor, attributes or short name of the old file"
 
 
 def _rewritten(mount: Path, target: str, write: HiveWrite, intent: Intent) -> Iterator[str]:
@@ -88,10 +101,11 @@ def _logs(path: Path, intent: Intent) -> Iterator[tuple[Path, Metadata]]:
 
 
 def _dressed(wanted: Metadata, now: Metadata) -> bool:
-    return (wanted.security, wanted.attributes, wanted.short_name) == (
-        now.security,
-        now.attributes,
-        now.short_name,
+    """Whether it has all of that; what is not known of `wanted` is not asked for."""
+    return (
+        wanted.security == now.security
+        and wanted.attributes in (None, now.attributes)
+        and wanted.short_name == now.short_name
     )
 
 
@@ -105,7 +119,7 @@ def _untouched(mount: Path, plan: Plan, changes: Sequence[Change]) -> Iterator[s
 def _strangers(
     mount: Path, changes: Sequence[Change], before: Mapping[str, Listing]
 ) -> Iterator[str]:
-    moved = {change.target for change in changes if change.hive is None}
+    moved = {change.target for change in changes if change.hive is None and change.installs is None}
     written = {path for change in changes for path in change.touched} - moved
     for folder, old in before.items():
         new = _list(mount / folder)

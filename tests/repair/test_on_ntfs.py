@@ -212,7 +212,7 @@ def test_killed_in_the_middle_of_something(seed: int, image: Path) -> None:
     recovered(image, before)
 
 
-UNDO = ("append", "move", "name_short", "patch", "patch", "stamp", "move")
+UNDO = ("append", "move", "name_short", "patch", "patch", "stamp", "append")
 
 
 @pytest.mark.parametrize("at", range(len(UNDO)))
