@@ -26,16 +26,21 @@ from recoverykit.model.changes import (
 from recoverykit.model.machine import (
     BootFault,
     BootLoader,
+    BootPath,
     BootProblem,
     BootStore,
     ContentFile,
+    DeviceNode,
     DeviceUse,
     DriverFile,
     DriverPackage,
     FilterUse,
     HiveHealth,
     HiveState,
+    Known,
     MinifilterInstance,
+    MountedVolume,
+    PathNode,
     Service,
     Setting,
     SettingName,
@@ -100,12 +105,14 @@ Evidence = (
     BootProblem
     | BootStore
     | ContentFile
+    | DeviceNode
     | DeviceUse
     | DriverFile
     | DriverPackage
     | FilterUse
     | HiveState
     | MinifilterInstance
+    | MountedVolume
     | Service
     | Setting
     | BootEvent
@@ -143,6 +150,7 @@ __all__ = [
     "BootLogBlock",
     "BootLogLine",
     "BootManagerEvent",
+    "BootPath",
     "BootProblem",
     "BootStatus",
     "BootStore",
@@ -151,6 +159,7 @@ __all__ = [
     "Crash",
     "CrashDump",
     "Decision",
+    "DeviceNode",
     "DeviceUse",
     "Diagnosis",
     "Disk",
@@ -175,12 +184,15 @@ __all__ = [
     "KernelBoot",
     "KeyChange",
     "Kind",
+    "Known",
     "LogPolicy",
     "MinifilterInstance",
     "Module",
     "Moment",
+    "MountedVolume",
     "NtfsState",
     "Outcome",
+    "PathNode",
     "PendingRename",
     "PendingServicing",
     "Plan",

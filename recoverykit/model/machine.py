@@ -75,6 +75,62 @@ class DeviceUse:
     problem: int = 0  # ConfigFlags: bit 0 disabled
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceNode:
+    """A disk, a volume, a storage controller, or a device that one of them hangs on."""
+
+    source: Source
+    device: str  # instance path below Enum: "SCSI\\Disk&Ven_A&Prod_B\\4&1&0&000000"
+    service: str = ""  # that drives it; "" where none does
+    class_guid: str = ""  # lower case with braces, "" when absent
+    parent: str = ""  # instance path of what it was last seen under; "" where not recorded
+    prefix: str = ""  # ParentIdPrefix: how the instance names of its children begin
+    disk: str = ""  # of a disk: the GUID that the instance names of its volumes begin with
+    partitions: tuple[str, ...] = ()  # of a disk whose table Windows kept: as Volume.identity
+    problem: int = 0  # ConfigFlags: bit 0 disabled
+    removed: bool = False  # it was taken away and did not come back
+
+
+@dataclass(frozen=True, slots=True)
+class MountedVolume:
+    """A name that Windows gave to a partition, from MountedDevices."""
+
+    source: Source
+    name: str  # "\\DosDevices\\C:"
+    identity: str  # as Volume.identity
+
+
+class Known(StrEnum):
+    """How a step of the boot path is known."""
+
+    PARENT = "parent"  # the device's own record of its parent
+    PREFIX = "prefix"  # its instance name begins as its parent's children do
+    ROOT = "root"  # of its kind there is only one, or it is where the path begins
+    GUESS = "guess"  # nothing says so; it could be
+
+
+@dataclass(frozen=True, slots=True)
+class PathNode:
+    """One device between the volume Windows boots from and the root of the device tree."""
+
+    source: Source
+    device: str
+    service: str  # that drives it; "" where none does
+    class_guid: str
+    role: str  # short noun phrase: "the storage controller of the boot disk"
+    known: Known
+    filters: tuple[str, ...] = ()  # services that filter it or its class
+
+
+@dataclass(frozen=True, slots=True)
+class BootPath:
+    """What lies between Windows and its disk, as its own registry tells it."""
+
+    disks: tuple[str, ...] = ()  # instance paths; several where it could not be told which
+    nodes: tuple[PathNode, ...] = ()  # volumes first, then disk by disk upwards
+    doubt: str = ""  # one clause why it may not be the whole path; "" when every step is known
+
+
 class SettingName(StrEnum):
     """Registry settings that change what a boot does, or what a crash leaves behind."""
 
@@ -133,6 +189,7 @@ class DriverFile:
     signer: str = ""  # as the signature claims
     unresolved: tuple[str, ...] = ()  # imports nobody exports here: "ntoskrnl.exe!KeNew"
     packed: str = ""  # "XPRESS4K", ...: compressed by CompactOS (WOF)
+    libraries: tuple[str, ...] = ()  # modules it links to, lower case; () when not looked at
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Volume:
     disk: Disk | None = None  # None for a mounted folder
     refusal: str = ""  # one sentence why it must not be written; "" when it may
     type: str = ""  # of its partition: GPT type GUID or MBR "0x07", lower case
+    start: int = 0  # where its partition begins, in bytes of the disk; 0: not known
 
     @property
     def is_esp(self) -> bool:
