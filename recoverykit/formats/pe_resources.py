@@ -35,6 +35,7 @@ class Version:
     description: str = ""
     version: str = ""
     original_name: str = ""
+    internal_name: str = ""
 
 
 def version(stream: Stream, image: Headers) -> Version:
@@ -53,6 +54,7 @@ def version(stream: Stream, image: Headers) -> Version:
         description=strings.get("filedescription", ""),
         version=fixed or strings.get("fileversion", "").split(" ")[0],
         original_name=strings.get("originalfilename", ""),
+        internal_name=strings.get("internalname", ""),
     )
 
 
