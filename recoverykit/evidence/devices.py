@@ -2,72 +2,45 @@
 
 `Control\\Class\\{guid}` and `Enum\\<bus>\\<device>\\<instance>` of the control set in use
 (winreg-kb "System keys"). A service disabled while one of these lists still names it gives stop
-code 0x7B (Microsoft support, "Stop error 7B"), so a repair has to know them all.
+code 0x7B (Microsoft support, "Stop error 7B"), so a repair has to know them all. How the disks
+hang together is `boot_disk`'s part of the same keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from recoverykit.errors import FormatError
-from recoverykit.evidence.services import control_set
+from recoverykit.evidence import boot_disk, device_keys
 from recoverykit.formats.hive import Hive, Key
 from recoverykit.model import DeviceUse, Evidence, FilterUse, Gap, Source, WindowsInstall
 
 _LISTS = ("UpperFilters", "LowerFilters")
-_MAX_INSTANCES = 50_000  # a workstation has 300 to 3,000
 
 
 def collect(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
-    """Every filter and device use; a damaged key is a Gap and the rest goes on."""
-    yield from _classes(install, hive)
-    yield from _instances(install, hive)
-
-
-def _classes(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
-    path = f"{control_set(install)}\\Control\\Class"
-    for item in _below(install, hive, path, levels=1):
+    """Filters, device uses and the way to the disks; a damaged key is a Gap, the rest goes on."""
+    told: set[str] = set()  # keys of Gaps: what follows reads the same keys for something else
+    for item in chain(_lists(install, hive), boot_disk.collect(install, hive)):
         if isinstance(item, Gap):
-            yield item
-        else:
-            yield from _guarded(install, item, "class", item.name.lower())
+            if item.source.key in told:
+                continue
+            told.add(item.source.key)
+        yield item
 
 
-def _instances(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
-    path = f"{control_set(install)}\\Enum"
-    for number, item in enumerate(_below(install, hive, path, levels=3)):
-        if isinstance(item, Gap):
-            yield item
-        elif number >= _MAX_INSTANCES:
-            reason = f"more than {_MAX_INSTANCES} devices: the rest was not read"
-            yield Gap(Source(install.system_hive, key=path), reason)
-            return
-        else:
-            yield from _guarded(install, item, "device", item.path[len(path) + 1 :])
-
-
-def _below(install: WindowsInstall, hive: Hive, path: str, levels: int) -> Iterator[Key | Gap]:
-    """The keys exactly `levels` below a path."""
-    try:
-        root = hive.find(path)
-    except FormatError as exc:
-        yield Gap(Source(install.system_hive, key=path), str(exc))
-        return
-    if root is None:
-        yield Gap(Source(install.system_hive, key=path), "the key is missing")
-    else:
-        yield from _descend(install, root, levels)
-
-
-def _descend(install: WindowsInstall, key: Key, levels: int) -> Iterator[Key | Gap]:
-    if levels == 0:
-        yield key
-        return
-    try:
-        for child in key.subkeys():
-            yield from _descend(install, child, levels - 1)
-    except FormatError as exc:
-        yield Gap(Source(install.system_hive, key.offset, key.path), str(exc))
+def _lists(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
+    trees = {
+        "class": device_keys.classes(install, hive),
+        "device": device_keys.instances(install, hive),
+    }
+    for scope, keys in trees.items():
+        for item in keys:
+            if isinstance(item, Gap):
+                yield item
+            else:
+                yield from _guarded(install, item[1], scope, item[0])
 
 
 def _guarded(install: WindowsInstall, key: Key, scope: str, owner: str) -> Iterator[Evidence]:

@@ -75,17 +75,37 @@ class DeviceUse:
     problem: int = 0  # ConfigFlags: bit 0 disabled
 
 
+class NodeKind(StrEnum):
+    """What a device is on the way from Windows to its disk."""
+
+    VOLUME = "volume"
+    DISK = "disk"
+    CONTROLLER = "controller"
+    OTHER = "other"
+
+
+class Known(StrEnum):
+    """How the device is known that another one hangs on."""
+
+    PARENT = "parent"  # recorded by Windows
+    PREFIX = "prefix"  # the instance's name begins as those of its parent's children do
+    TOP = "top"  # nothing above it matters: firmware, or the root of the device tree
+    GUESS = "guess"  # not recorded
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceNode:
     """A disk, a volume, a storage controller, or a device that one of them hangs on."""
 
     source: Source
     device: str  # instance path below Enum: "SCSI\\Disk&Ven_A&Prod_B\\4&1&0&000000"
+    kind: NodeKind
     service: str = ""  # that drives it; "" where none does
     class_guid: str = ""  # lower case with braces, "" when absent
-    parent: str = ""  # instance path of what it was last seen under; "" where not recorded
-    prefix: str = ""  # ParentIdPrefix: how the instance names of its children begin
-    disk: str = ""  # of a disk: the GUID that the instance names of its volumes begin with
+    parent: str = ""  # instance path of the device it hangs on; "" where not known
+    known: Known = Known.GUESS
+    disk: str = ""  # GUID by which Windows tells disks apart; of a volume: that of its disk
+    start: int | None = None  # of a volume: where it begins on the disk, bytes
     partitions: tuple[str, ...] = ()  # of a disk whose table Windows kept: as Volume.identity
     problem: int = 0  # ConfigFlags: bit 0 disabled
     removed: bool = False  # it was taken away and did not come back
@@ -98,15 +118,6 @@ class MountedVolume:
     source: Source
     name: str  # "\\DosDevices\\C:"
     identity: str  # as Volume.identity
-
-
-class Known(StrEnum):
-    """How a step of the boot path is known."""
-
-    PARENT = "parent"  # the device's own record of its parent
-    PREFIX = "prefix"  # its instance name begins as its parent's children do
-    ROOT = "root"  # of its kind there is only one, or it is where the path begins
-    GUESS = "guess"  # nothing says so; it could be
 
 
 @dataclass(frozen=True, slots=True)
