@@ -35,8 +35,7 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from recoverykit.registry_names import Place
-from recoverykit.repair import guard, hives, registry_plan, registry_risk, transaction
-from recoverykit.repair import plan as planning
+from recoverykit.repair import guard, hives, plan_json, registry_plan, registry_risk, transaction
 from recoverykit.repair.registry_plan import Changes
 from recoverykit.report import printable
 from recoverykit.visit import DEFAULT, Look, Options, summarise, survey, visit
@@ -263,7 +262,7 @@ def _planned(entry: InstallReport, ask: Ask) -> InstallReport:
         note = "It is so already: nothing has to be changed."
         return replace(entry, notes=(*asked.notes, note))
     return replace(
-        entry, plan=made, plan_digest=planning.digest(made), notes=(*asked.notes, *warnings)
+        entry, plan=made, plan_digest=plan_json.digest(made), notes=(*asked.notes, *warnings)
     )
 
 

@@ -37,7 +37,7 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from recoverykit.repair import plan as planning
-from recoverykit.repair import transaction
+from recoverykit.repair import plan_json, transaction
 
 Say = Callable[[str], None]
 Ask = Callable[[str], bool]
@@ -230,7 +230,7 @@ def _planned(entry: InstallReport, evidence: Sequence[Evidence]) -> InstallRepor
     made = _plan(entry.install, culprits[0], evidence)
     if isinstance(made, Refusal):
         return replace(entry, refusals=(made,))
-    return replace(entry, plan=made, plan_digest=planning.digest(made))
+    return replace(entry, plan=made, plan_digest=plan_json.digest(made))
 
 
 def _plan(

@@ -12,7 +12,6 @@ from recoverykit.errors import NoCulpritError, UsageError
 from recoverykit.formats.hive import Hive
 from recoverykit.formats.reg_text import RegKey
 from recoverykit.model import (
-    EditHive,
     KeyChange,
     Plan,
     RegistryChange,
@@ -20,7 +19,7 @@ from recoverykit.model import (
     ValueChange,
     WindowsInstall,
 )
-from recoverykit.repair import plan as planning
+from recoverykit.repair import edits
 from recoverykit.repair.registry_draft import Draft
 
 Changes = tuple[RegistryChange, ...]
@@ -97,22 +96,19 @@ def _absent(key: str, hint: str = "") -> NoCulpritError:
 
 
 def make(
-    install: WindowsInstall, edits: Mapping[str, Changes], *, title: str, reason: str
+    install: WindowsInstall, wanted: Mapping[str, Changes], *, title: str, reason: str
 ) -> Plan | None:
     """One plan over hives (by path) and their changes; None where nothing has to change.
 
     Reads the hives and their logs once more to name their hashes; writes nothing. Raises OSError.
     """
-    actions, states, space = [], [], planning.MARGIN
-    for hive, changes in edits.items():
-        if not changes:
-            continue
-        state = planning.file_state(install.mount, hive)
-        logs = planning.logs(install.mount, hive)
-        beside = [planning.file_state(install.mount, log) for log in logs]
-        actions.append(EditHive(hive, changes))
-        states += [state, *beside]
-        space += planning.room(install.mount, state, beside, changes)
+    actions, states, space = [], [], edits.MARGIN
+    for hive, changes in wanted.items():
+        if changes:
+            action, seen, room = edits.edit(install, hive, changes)
+            actions.append(action)
+            states += seen
+            space += room
     if not actions:
         return None
     return Plan(

@@ -27,10 +27,10 @@ from recoverykit.errors import FormatError, RecoveryKitError, RollbackError, Tar
 from recoverykit.host import lock
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE
 from recoverykit.model import Plan, TransactionInfo, WindowsInstall
-from recoverykit.repair import actions, journal, undo, verify
-from recoverykit.repair import plan as planning
+from recoverykit.repair import actions, journal, plan_json, undo, verify
 from recoverykit.repair.actions import Change
 from recoverykit.repair.journal import Journal, locate
+from recoverykit.repair.state import file_state
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -140,7 +140,7 @@ def _require_settled(mount: Path) -> None:
 def _require_unchanged(mount: Path, plan: Plan) -> None:
     for state in plan.preconditions:
         locate(mount, state.path)
-        if planning.file_state(mount, state.path) != state:
+        if file_state(mount, state.path) != state:
             raise TargetRefusedError(
                 f"{state.path} is no longer what the plan saw; nothing was changed",
                 hint="Diagnose it again and look at the new plan.",
@@ -167,7 +167,7 @@ def _begin(install: WindowsInstall, plan: Plan, now: datetime) -> Journal:
         "summary": plan.title,
         "root": plan.root,
         "volume": install.volume.identity or install.volume.serial,
-        "plan": planning.digest(plan),
+        "plan": plan_json.digest(plan),
     }
     return journal.create(install.mount, _identity(install.mount, now), begin)
 
@@ -191,7 +191,7 @@ def _identity(mount: Path, now: datetime) -> str:
 
 
 def _record(transaction: Journal, plan: Plan, report: bytes | None) -> None:
-    durable.write(transaction.folder / "plan.json", planning.to_json(plan).encode(), PRIVATE_FILE)
+    durable.write(transaction.folder / "plan.json", plan_json.to_json(plan).encode(), PRIVATE_FILE)
     if report is not None:
         durable.write(transaction.folder / "report.json", report, PRIVATE_FILE)
 

@@ -253,7 +253,7 @@ def test_an_undo_by_value_that_is_cut_again_and_again_stays_small(mount: Path) -
     (journal,) = mount.rglob("journal.jsonl")
     size = journal.stat().st_size
     undo.undo(mount)
-    assert journal.with_name("journal.undone").stat().st_size < size + 3000
+    assert journal.stat().st_size < size + 3000
 
 
 @pytest.mark.parametrize("scene", [None, target.soil], ids=["clean", "dirty"])
@@ -343,7 +343,7 @@ def test_before_images_outlive_undo(mount: Path) -> None:
     info = apply(mount)
     undo.undo(mount)
     folder = mount / info.folder
-    entries = [json.loads(line) for line in (folder / "journal.undone").read_text().splitlines()]
+    entries = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     intents = [entry for entry in entries if entry["event"] == "intent"]
     assert [entry["image"] for entry in intents] == ["0000.before", "0001.before"]
     for entry in intents:
