@@ -12,18 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from recoverykit.model import (
     CheckLine,
     Diagnosis,
-    EditHive,
     Finding,
     Gap,
     InstallReport,
-    KeyChange,
     Kind,
     Moment,
     Outcome,
-    Plan,
-    QuarantineFile,
-    RegistryChange,
-    RegistryData,
     Report,
     Source,
     Suspect,
@@ -31,11 +25,8 @@ from recoverykit.model import (
     Verdict,
     WindowsInstall,
 )
+from recoverykit.report_plan import plan_text
 
-START_NAMES = {0: "boot", 1: "system", 2: "automatic", 3: "on demand", 4: "disabled"}
-_REG_DWORD, _TEXTS = 4, (1, 2, 6, 7)
-_MOST_LINES = 200  # of a plan that are shown to a person
-_LONG = 60  # characters of a value's text
 _MOST_MOMENTS = 40  # of the timeline that are shown to a person
 
 
@@ -117,7 +108,8 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
         yield from plan_text(entry.plan)
     if entry.outcome:
         yield f"    {outcome_text(entry)}"
-    yield from (f"    {_check_text(line)}" for line in entry.checks)
+    yield from (f"    {line}" for line in _checks_text(entry))
+    yield from (f"    Earlier repair: {one.text}" for one in entry.aftermath)
     yield from (f"    {_history_text(info)}" for info in entry.history)
     if entry.error:
         yield f"    Error: {entry.error}"
@@ -188,56 +180,6 @@ def kind_of(report: Report) -> str | None:
     return next((str(kind) for kind in (*faults, *kinds)), None)
 
 
-def plan_text(plan: Plan) -> Iterator[str]:
-    """The plan, one numbered line an action."""
-    yield "    What a repair does:" if plan.driver else "    What will be done:"
-    lines = [line for action in plan.actions for line in action_lines(action)]
-    for number, line in enumerate(lines[:_MOST_LINES], start=1):
-        yield f"      {number}. {line}"
-    if len(lines) > _MOST_LINES:
-        yield f"      ... and {len(lines) - _MOST_LINES} more; --json lists them all"
-    yield "      Before-images are kept on the volume: 'recoverykit undo' takes it all back."
-
-
-def action_lines(action: EditHive | QuarantineFile) -> Iterator[str]:
-    """One sentence for each thing that is done."""
-    if isinstance(action, QuarantineFile):
-        yield f"Move {action.path} into the quarantine (sha256 {action.sha256[:16]}...)"
-        return
-    for change in action.changes:
-        yield f"{_change(change)} in {action.hive}"
-
-
-def _change(change: RegistryChange) -> str:
-    if isinstance(change, KeyChange):
-        return f"{'Delete' if change.after is None else 'Create'} the key {change.key}"
-    name = change.name or "(default)"
-    if change.before is None and change.after is not None:
-        return f"Create {name} of {change.key} as {_shown(name, change.after)}"
-    if change.before is not None and change.after is None:
-        return f"Delete {name} of {change.key} (it is {_shown(name, change.before)})"
-    before, after = (
-        "nothing" if data is None else _shown(name, data) for data in (change.before, change.after)
-    )
-    return f"Set {name} of {change.key} from {before} to {after}"
-
-
-def _shown(name: str, data: RegistryData) -> str:
-    """A value for people: numbers as such, text as text, the rest as hexadecimal digits."""
-    if data.type == _REG_DWORD and len(data.data) == 4:
-        number = int.from_bytes(data.data, "little")
-        known = name.casefold() in ("start", *"0123456789") and number in START_NAMES
-        return f"{number} ({START_NAMES[number]})" if known else str(number)
-    if data.type in _TEXTS:
-        text = data.data[: len(data.data) & ~1].decode("utf-16-le", "replace").rstrip("\0")
-        return '"' + _brief(text.replace("\0", " | ")) + '"'
-    return _brief(data.data.hex()) or "empty"
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
-
-
 _OUTCOMES = {
     Outcome.NOTHING_TO_DO: "Nothing was changed: there is nothing to repair.",
     Outcome.PLANNED: "Nothing was changed: this was a dry run.",
@@ -269,9 +211,33 @@ def outcome_text(entry: InstallReport) -> str:
     return f"{text} Transaction {entry.transaction}." if entry.transaction else text
 
 
+def _checks_text(entry: InstallReport) -> Iterator[str]:
+    """All lines where the check was what was asked for; else what fails, and what a repair did."""
+    if entry.diagnosis is None and not entry.checks_after:
+        yield from (_check_text(line) for line in entry.checks)
+        return
+    failing = [line for line in entry.checks if line.ok is False]
+    if not entry.checks_after:
+        yield from (_check_text(line) for line in failing)
+        return
+    still = {line.check: line for line in entry.checks_after}
+    healed = [line for line in failing if still.get(line.check, line).ok]
+    yield from (f"now passes: {line.check}: {still[line.check].text}" for line in healed)
+    yield from (_check_text(line) for line in entry.checks_after if line.ok is False)
+    if not any(line.ok is False for line in entry.checks_after):
+        passed = sum(line.ok is True for line in entry.checks_after)
+        yield f"Boot check after the repair: {passed} lines pass, none fails."
+
+
+def check_mark(line: CheckLine) -> str:
+    """ "pass", "FAIL", "warn", or "?" for what was not checked."""
+    if line.ok is None:
+        return "warn" if line.warning else "?"
+    return "pass" if line.ok else "FAIL"
+
+
 def _check_text(line: CheckLine) -> str:
-    mark = {True: "pass", False: "FAIL", None: "?   "}[line.ok]
-    return f"{mark}  {line.check}: {line.text}"
+    return f"{check_mark(line):<4}  {line.check}: {line.text}"
 
 
 def _history_text(info: TransactionInfo) -> str:

@@ -28,13 +28,14 @@ from recoverykit.model import (
     Verdict,
 )
 from recoverykit.report import (
-    action_lines,
+    check_mark,
     nothing_found,
     other_findings,
     outcome_text,
     place,
     printable,
 )
+from recoverykit.report_plan import action_lines, stays_lines
 
 _TITLES = {
     "find": "Windows installations",
@@ -184,7 +185,10 @@ def _install(number: int, entry: InstallReport) -> Iterator[str]:
         yield from _story(diagnosis.timeline, f"story-{number}")
         yield from _noted(diagnosis.suspects)
     yield from _plan(entry)
-    yield from _checks(entry.checks)
+    earlier = [one.text for one in entry.aftermath]
+    yield from _notes(earlier, "What became of earlier repairs")
+    yield from _checks(entry.checks, "Check of the boot")
+    yield from _checks(entry.checks_after, "Check of the boot after the repair")
     yield from _history(entry.history)
     yield from _notes(entry.notes, "Notes")
     if diagnosis:
@@ -356,25 +360,30 @@ def _steps(plan: Plan, digest: str) -> Iterator[str]:
     yield "</ol>"
     if len(lines) > _MOST_LINES:
         yield f'<p class="quiet">And {len(lines) - _MOST_LINES} more; the JSON report has them.</p>'
+    stays = [f"<li>{_text(line)}</li>" for line in stays_lines(plan)]
+    if stays:
+        yield '<p>What stays, and why:</p><ul class="plain">'
+        yield from (*stays, "</ul>")
     kept = "Before-images are kept on the volume: 'recoverykit undo' takes it all back."
     yield f'<p class="quiet">{_text(kept)}</p>'
     yield f'<p class="quiet">Plan <code>{_text(digest)}</code></p>' if digest else ""
 
 
-_MARKS = {True: ("pass", "good"), False: ("FAIL", "bad"), None: ("not checked", "none")}
+_TONES = {"pass": "good", "FAIL": "bad", "warn": "none", "?": "none"}
 
 
-def _checks(checks: Sequence[CheckLine]) -> Iterator[str]:
+def _checks(checks: Sequence[CheckLine], title: str) -> Iterator[str]:
     if not checks:
         return
     rows = [_table("Result", "Check", "What was seen")]
     for line in checks:
-        mark, tone = _MARKS[line.ok]
+        mark = check_mark(line)
+        tone, mark = _TONES[mark], mark.replace("?", "not checked")
         rows.append(
             f'<tr><td class="{tone}"><span class="tag">{mark}</span></td><td>{_text(line.check)}'
             f"</td><td>{_text(line.text)}{''.join(_seen(line.sources))}</td></tr>"
         )
-    yield from _section("Check of the boot", [*rows, "</tbody></table>"])
+    yield from _section(title, [*rows, "</tbody></table>"])
 
 
 def _history(history: Sequence[TransactionInfo]) -> Iterator[str]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from recoverykit import __version__
 from recoverykit.model import (
+    Action,
+    Aftermath,
     CheckLine,
     Diagnosis,
-    EditHive,
     Finding,
     Gap,
+    InstallFile,
     InstallReport,
     Moment,
     Plan,
@@ -71,12 +74,12 @@ def _install(entry: InstallReport) -> dict[str, Any]:
         "diagnosis": _diagnosis(entry.diagnosis),
         "gaps": [_gap(gap) for gap in gaps],
         "plan": _plan(entry.plan, entry.plan_digest),
-        "refusals": [
-            {"driver": r.driver, "service": r.service, "reason": r.reason} for r in entry.refusals
-        ],
+        "refusals": [asdict(refusal) for refusal in entry.refusals],
         "outcome": str(entry.outcome) if entry.outcome else None,
         "transaction": entry.transaction or None,
         "checks": [_check(line) for line in entry.checks],
+        "checks_after": [_check(line) for line in entry.checks_after],
+        "aftermath": [_aftermath(one) for one in entry.aftermath],
         "history": [_transaction(info) for info in entry.history],
         "error": entry.error or None,
         "exit_code": entry.exit_code,
@@ -149,10 +152,11 @@ def _plan(plan: Plan | None, digest: str) -> dict[str, Any] | None:
         "reason": plan.reason,
         "actions": [row for action in plan.actions for row in _action(action)],
         "space_needed": plan.space_needed,
+        "decisions": [asdict(decision) for decision in plan.decisions],
     }
 
 
-def _action(action: EditHive | QuarantineFile) -> Iterator[dict[str, Any]]:
+def _action(action: Action) -> Iterator[dict[str, Any]]:
     if isinstance(action, QuarantineFile):
         yield {
             "action": "quarantine-file",
@@ -160,6 +164,9 @@ def _action(action: EditHive | QuarantineFile) -> Iterator[dict[str, Any]]:
             "sha256": action.sha256,
             "size": action.size,
         }
+        return
+    if isinstance(action, InstallFile):
+        yield {"action": "install-file", **asdict(action)}
         return
     for change in action.changes:
         if isinstance(change, ValueChange):
@@ -187,8 +194,19 @@ def _check(line: CheckLine) -> dict[str, Any]:
     return {
         "check": line.check,
         "ok": line.ok,
+        "warning": line.warning,
         "text": line.text,
         "sources": [_source(source) for source in line.sources],
+    }
+
+
+def _aftermath(one: Aftermath) -> dict[str, Any]:
+    return {
+        "transaction": one.transaction,
+        "since": str(one.since),
+        "driver": one.driver,
+        "text": one.text,
+        "sources": [_source(source) for source in one.sources],
     }
 
 
