@@ -1,0 +1,1 @@
+"""Tests of the room that reads and carries out remediation packs."""
