@@ -10,6 +10,7 @@ comes out, see tests/formats/test_hive_differential.py.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,11 +43,12 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A key that needs more than its content: its own time, or a class name."""
+    """A key that needs more than its content: its own time, a class name or descriptor."""
 
     content: Tree = field(default_factory=dict)
     when: datetime | None = None
     class_name: str = ""
+    security: bytes = b""  # b"": its parent's
 
 
 Tree = Mapping[str, "Tree | Node | Raw"]
@@ -80,10 +82,9 @@ def build(tree: Tree, *, name: str = "SYSTEM", minor: int = 5, when: datetime = 
     """A clean hive whose root holds `tree`; `name` goes into the header as the file's name."""
     cells = _Bins()
     root = cells.take(80 + len("ROOT"))
-    security = cells.take(24 + len(_DESCRIPTOR))
-    count = _key(cells, root, Node(tree), _Place("ROOT", root, security, 0x2C, minor, when))
-    link = (security, security, count, len(_DESCRIPTOR))
-    cells.put(security, b"sk\0\0" + struct.pack("<IIII", *link) + _DESCRIPTOR)
+    security = cells.descriptor(_DESCRIPTOR)
+    _key(cells, root, Node(tree), _Place("ROOT", root, security, 0x2C, minor, when))
+    cells.put_descriptors()
     return _header(name, minor, when, root, cells.finish(to_filetime(when)))
 
 
@@ -103,6 +104,8 @@ class _Bins:
     def __init__(self) -> None:
         self.data = bytearray()
         self.position = self.end = 0
+        self.descriptors: dict[bytes, int] = {}  # to their cells, in the order of their ring
+        self.users: Counter[int] = Counter()  # of each such cell
 
     def take(self, size: int) -> int:
         """The offset of a new allocated cell with room for `size` bytes, its own four included."""
@@ -121,6 +124,19 @@ class _Bins:
         offset = self.take(4 + len(payload))
         self.put(offset, payload)
         return offset
+
+    def descriptor(self, security: bytes) -> int:
+        """The cell of a security descriptor, which keys share."""
+        if security not in self.descriptors:
+            self.descriptors[security] = self.take(24 + len(security))
+        return self.descriptors[security]
+
+    def put_descriptors(self) -> None:
+        ring = list(self.descriptors.items())
+        for at, (security, cell) in enumerate(ring):
+            after, before = ring[(at + 1) % len(ring)][1], ring[at - 1][1]
+            link = (after, before, self.users[cell], len(security))
+            self.put(cell, b"sk\0\0" + struct.pack("<IIII", *link) + security)
 
     def _open(self, size: int) -> None:
         self._close()
@@ -145,19 +161,26 @@ def _name(text: str) -> tuple[bytes, bool]:
         return text.encode("utf-16-le", "surrogatepass"), False
 
 
-def _key(cells: _Bins, cell: int, node: Node, place: _Place) -> int:
-    """Fill the key cell that was taken for `node`, and everything below it; the number of keys."""
+def _units(text: str) -> int:
+    """What a name takes in the record of the largest one."""
+    return len(text.encode("utf-16-le", "surrogatepass"))
+
+
+def _key(cells: _Bins, cell: int, node: Node, place: _Place) -> None:
+    """Fill the key cell that was taken for `node`, and everything below it."""
     subkeys = {n: c for n, c in node.content.items() if not isinstance(c, Raw)}
     values = {n: c for n, c in node.content.items() if isinstance(c, Raw)}
-    count, children = 1, []
+    children = []
+    cells.users[place.security] += 1
     for name in sorted(subkeys, key=str.upper):
         content = subkeys[name]
         child = content if isinstance(content, Node) else Node(content)
         raw, compressed = _name(name)
         offset = cells.take(80 + len(raw))
         flags = 0x20 if compressed else 0
-        below = _Place(name, cell, place.security, flags, place.minor, place.when)
-        count += _key(cells, offset, child, below)
+        security = cells.descriptor(child.security) if child.security else place.security
+        below = _Place(name, cell, security, flags, place.minor, place.when)
+        _key(cells, offset, child, below)
         children.append((name, offset))
     raw, _ = _name(place.name)
     class_raw = node.class_name.encode("utf-16-le")
@@ -176,16 +199,15 @@ def _key(cells: _Bins, cell: int, node: Node, place: _Place) -> int:
         _value_list(cells, values, place.minor),
         place.security,
         cells.add(class_raw) if class_raw else _NOWHERE,
-        max((2 * len(n) for n in subkeys), default=0),
+        max((_units(n) for n in subkeys), default=0),
         0,
-        max((2 * len(n) for n in values), default=0),
+        max((_units(n) for n in values), default=0),
         max((len(v.data) for v in values.values()), default=0),
         0,
         len(raw),
         len(class_raw),
     )
     cells.put(cell, nk + raw)
-    return count
 
 
 def _subkey_list(cells: _Bins, children: Sequence[tuple[str, int]], minor: int) -> int:
@@ -203,7 +225,8 @@ def _leaf(children: Sequence[tuple[str, int]], minor: int) -> bytes:
     for name, offset in children:
         hint = name.encode("latin-1", "replace")[:4].ljust(4, b"\0")
         if minor >= 5:
-            units = struct.unpack(f"<{len(name)}H", name.upper().encode("utf-16-le"))
+            raw = name.upper().encode("utf-16-le", "surrogatepass")
+            units = struct.unpack(f"<{len(raw) // 2}H", raw)
             hint = struct.pack("<I", reduce(lambda h, u: (h * 37 + u) & 0xFFFF_FFFF, units, 0))
         data += struct.pack("<I", offset) + hint
     return data
