@@ -118,20 +118,40 @@ def hive_change(
     return Change(path, sha256(files.hive), write)
 
 
-def carry_out(journal: Journal, change: Change) -> None:
-    """Make one change, journalled. Raises OSError, RecoveryKitError."""
+def places(journal: Journal, changes: Sequence[Change]) -> dict[str, str]:
+    """Where the file of each change that is moved away goes, by the file's path.
+
+    Under its own name, unless another one goes by it there, for Windows in any case of letters.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, change in enumerate(changes):
+        if change.hive is not None or not change.before:
+            continue
+        name = change.target.rpartition("/")[2]
+        if name.casefold() in taken:
+            name = f"{number:04}-{name}"
+        taken.add(name.casefold())
+        found[change.target] = f"{journal.relative}/{QUARANTINE}/{name}"
+    return found
+
+
+def carry_out(journal: Journal, change: Change, place: str = "") -> None:
+    """Make one change, journalled. Raises OSError, RecoveryKitError.
+
+    `place`: where its file goes, if it is moved away.
+    """
     if change.hive is not None:
         rewrite(journal, "intent", change, change.hive)
     elif change.installs is not None:
-        _install(journal, change, change.installs)
+        _install(journal, change, change.installs, place)
     else:
-        _quarantine(journal, change)
+        _quarantine(journal, change, place)
 
 
-def _quarantine(journal: Journal, change: Change) -> None:
+def _quarantine(journal: Journal, change: Change, place: str) -> None:
     target = locate(journal.mount, change.target)
-    intent = _intent(journal, change, change.before)
-    intent = replace(intent, moved_to=_place(journal, target, intent.number))
+    intent = replace(_intent(journal, change, change.before), moved_to=place)
     _keep(journal, target, intent)
     journal.append("intent", **describe(intent))
     durable.move(target, locate(journal.mount, intent.moved_to))
@@ -148,11 +168,11 @@ def _keep(journal: Journal, target: Path, intent: Intent) -> None:
         raise RecoveryKitError(f"{target} changed while the repair was being made")
 
 
-def _install(journal: Journal, change: Change, content: bytes) -> None:
+def _install(journal: Journal, change: Change, content: bytes, place: str) -> None:
     target = locate(journal.mount, change.target)
     intent = replace(_intent(journal, change, sha256(content)), installed=True)
     if change.before:
-        intent = replace(intent, moved_to=_place(journal, target, intent.number))
+        intent = replace(intent, moved_to=place)
         _keep(journal, target, intent)
     elif stands(target):
         raise RecoveryKitError(f"{target} appeared while the repair was being made")
@@ -238,13 +258,6 @@ def _as_sibling(like: Path) -> Metadata:
     kept = ntfs_metadata.read(like)
     attributes = kept.attributes if like.is_file() else None
     return Metadata(security=kept.security, attributes=attributes)
-
-
-def _place(journal: Journal, target: Path, number: int) -> str:
-    """Where a file goes: under its own name, unless another one has it there."""
-    taken = stands(journal.folder / QUARANTINE / target.name)
-    name = f"{number:04}-{target.name}" if taken else target.name
-    return f"{journal.relative}/{QUARANTINE}/{name}"
 
 
 def stage(journal: Journal, target: Path) -> Path:

@@ -3,7 +3,8 @@
     1. nobody else works on the volume, no earlier repair was left half done
     2. the disk still is what the plan saw, and has room
     3. every change is computed in memory; nothing was written so far
-    4. the transaction's folder, protected; the journal's first line; plan.json, report.json
+    4. the transaction's folder, protected; the journal's first line; plan.json, report.json,
+       undo.cmd and undo.reg
     5. every change, in the order `actions` gives
     6. `verify` reads the disk again
     7. COMMIT in the journal; before-images stay, because undo is a feature, not only an escape
@@ -17,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from recoverykit.errors import FormatError, RecoveryKitError, RollbackError, Tar
 from recoverykit.host import lock
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE
 from recoverykit.model import Plan, TransactionInfo, WindowsInstall
-from recoverykit.repair import actions, journal, plan_json, undo, verify
+from recoverykit.repair import actions, fallback, journal, plan_json, undo, verify
 from recoverykit.repair.actions import Change
 from recoverykit.repair.journal import Journal, locate
 from recoverykit.repair.state import file_state
@@ -64,33 +65,34 @@ def apply(
             before = verify.look(install.mount, changes)
             transaction = _begin(install, plan, now)
             info = journal.info(transaction)
-            _perform(transaction, plan, changes, before, _Extras(report, proof))
+            _perform(transaction, _Work(install, plan, changes, before, report, proof))
     except OSError as exc:
         raise _nothing_changed(exc) from exc
     return replace(info, state="committed", changed=tuple(change.target for change in changes))
 
 
 @dataclass(frozen=True, slots=True)
-class _Extras:
+class _Work:
+    """What is to be done, all of it computed."""
+
+    install: WindowsInstall
+    plan: Plan
+    changes: tuple[Change, ...]
+    before: Mapping[str, verify.Listing]
     report: bytes | None
     proof: Proof | None
 
 
-def _perform(
-    transaction: Journal,
-    plan: Plan,
-    changes: Sequence[Change],
-    before: Mapping[str, verify.Listing],
-    extras: _Extras,
-) -> None:
+def _perform(transaction: Journal, work: _Work) -> None:
     """Steps 4 to 7, or everything put back."""
     try:
-        _record(transaction, plan, extras.report)
-        for change in changes:
-            actions.carry_out(transaction, change)
-        _require_proof(verify.problems(transaction, plan, changes, before))
-        if extras.proof is not None:
-            _require_proof(extras.proof())
+        places = actions.places(transaction, work.changes)
+        _record(transaction, work, places)
+        for change in work.changes:
+            actions.carry_out(transaction, change, places.get(change.target, ""))
+        _require_proof(verify.problems(transaction, work.plan, work.changes, work.before))
+        if work.proof is not None:
+            _require_proof(work.proof())
         transaction.append("commit")
     except (OSError, RecoveryKitError) as exc:
         _roll_back(transaction, exc)
@@ -190,10 +192,14 @@ def _identity(mount: Path, now: datetime) -> str:
     return f"{stamp.strftime(_STAMP)}-{secrets.token_hex(2)}"
 
 
-def _record(transaction: Journal, plan: Plan, report: bytes | None) -> None:
-    durable.write(transaction.folder / "plan.json", plan_json.to_json(plan).encode(), PRIVATE_FILE)
-    if report is not None:
-        durable.write(transaction.folder / "report.json", report, PRIVATE_FILE)
+def _record(transaction: Journal, work: _Work, places: Mapping[str, str]) -> None:
+    """What is done and how it is taken back, for people and for a Windows that runs again."""
+    files = {"plan.json": plan_json.to_json(work.plan).encode()}
+    if work.report is not None:
+        files["report.json"] = work.report
+    files |= fallback.texts(work.plan, work.install, transaction.id, places)
+    for name, content in files.items():
+        durable.write(transaction.folder / name, content, PRIVATE_FILE)
 
 
 def _require_proof(problems: tuple[str, ...]) -> None:

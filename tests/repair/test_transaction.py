@@ -93,7 +93,7 @@ def was(mount: Path, image: Path) -> bytes:
 def test_the_order_of_every_change(mount: Path) -> None:
     assert steps(mount) == [
         *("make_folder", "protect", "make_folder", "protect", "write"),  # the journal's first line
-        "write",  # plan.json
+        *("write", "write", "write", "write"),  # plan.json; undo.cmd and its two .reg files
         *("write", "append", "patch", "patch", "append"),  # the hive: bins, header
         *("copy", "append", "move", "append"),  # the file
         "append",  # commit
@@ -357,7 +357,7 @@ def test_ctrl_c_puts_everything_back(mount: Path) -> None:
     before = target.state(mount)
 
     def interrupt(number: int, *_: object) -> None:
-        if number == 14:
+        if number == 17:
             raise KeyboardInterrupt
 
     with operations(interrupt), pytest.raises(KeyboardInterrupt):
@@ -398,7 +398,7 @@ def test_an_unplanned_value_is_noticed_and_rolled_back(
 )
 def test_an_unplanned_file_is_noticed(mount: Path, name: str, said: str) -> None:
     def meddle(number: int, *_: object) -> None:
-        if number == 14:
+        if number == 17:
             (mount / name).write_bytes(b"changed behind our back")
 
     with operations(meddle), pytest.raises(RecoveryKitError, match=said):
