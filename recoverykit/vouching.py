@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from signing.authenticode_proof import Proof
 
+    Trust = Sequence[x509.Certificate]
+
 
 class Standing(StrEnum):
     """What a file's signature is worth to us."""
@@ -30,9 +32,7 @@ class Standing(StrEnum):
     UNREADABLE = "unreadable"  # no executable, or a signature that cannot be read
 
 
-def standing(
-    stream: Stream, trust: Sequence[x509.Certificate], at: datetime
-) -> tuple[Standing, str]:
+def standing(stream: Stream, trust: Trust, at: datetime) -> tuple[Standing, str]:
     """How a file stands, and one clause that says why.
 
     `trust`: certificates of signers, or of the CAs behind them; `at`: aware, the moment they must

@@ -44,7 +44,7 @@ class Vouching(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Claim:
     vouching: Vouching
-    signer: str = ""  # common name in the certificate that is claimed; nobody has verified it
+    signer: str = ""  # name in the certificate that is claimed; nobody has verified it
     algorithm: str = ""  # of the file's digest: "sha256"
 
 
@@ -86,17 +86,19 @@ def _claim(stream: Stream, image: _Image, message: Message) -> Claim:
         stream, image, message.algorithm
     )
     vouching = Vouching.EMBEDDED if intact else Vouching.TAMPERED
-    signer = common_name(message.certificate) if message.certificate else ""
+    signer = name(message.certificate) if message.certificate else ""
     return Claim(vouching, signer, message.algorithm)
 
 
-def common_name(certificate: x509.Certificate) -> str:
-    """Of its subject, fit for a screen; "" where it has none or it cannot be read."""
+def name(certificate: x509.Certificate) -> str:
+    """What its subject is called, fit for a screen; "" where that cannot be read."""
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except keys.UNREADABLE:
         return ""
-    text = str(names[0].value) if names else ""
+    if not names:
+        return keys.organisation(certificate)
+    text = str(names[0].value)
     return "".join(letter if letter.isprintable() else "?" for letter in text).strip()
 
 
