@@ -84,8 +84,8 @@ class _Tree:
             elif isinstance(item, FilterUse):
                 owners = filters.setdefault(item.scope, {})
                 owners.setdefault(item.owner.casefold(), []).append(item.service)
-            elif isinstance(item, Gap) and "\\enum" in item.source.key.casefold():
-                damaged = True
+            elif isinstance(item, Gap):
+                damaged = damaged or item.source.key.casefold().split("\\")[1:2] == ["enum"]
         return cls(nodes, frozenset(names), filters["device"], filters["class"], damaged)
 
     def of_kind(self, kind: NodeKind) -> list[DeviceNode]:

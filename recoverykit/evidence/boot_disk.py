@@ -40,7 +40,7 @@ _STRING, _FILETIME = 0x12, 0x10  # DEVPROP_TYPE_*
 _REMOVED = 0x2  # CONFIGFLAG_REMOVED
 _TOP = ("root", "htree", "acpi_hal", "acpi")  # firmware and root devices: nothing above matters
 _SEEDS = (NodeKind.DISK, NodeKind.VOLUME, NodeKind.CONTROLLER)
-_MAX_NODES = 5_000  # disks ever seen and what they hang on: tens on most machines
+MAX_NODES = 5_000  # disks ever seen and what they hang on: tens on most machines
 _MAX_MOUNTED = 5_000
 
 
@@ -75,8 +75,8 @@ def collect(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
     pending = [one for one in tree.all.values() if one.kind in _SEEDS]
     seen = {one.device.casefold() for one in pending}
     for number, one in enumerate(pending):  # grows while it is walked
-        if number >= _MAX_NODES:
-            reason = f"more than {_MAX_NODES} storage devices: the rest was not followed"
+        if number >= MAX_NODES:
+            reason = f"more than {MAX_NODES} storage devices: the rest was not followed"
             yield Gap(Source(install.system_hive, key=one.key.path), reason)
             return
         try:
