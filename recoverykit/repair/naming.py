@@ -14,10 +14,20 @@ lists), "MoveFileExW" (PendingFileRenameOperations); winreg-kb, "System keys" (S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from recoverykit.formats.hive import REG_DWORD, REG_MULTI_SZ, Hive, Key, fold
+from recoverykit.errors import FormatError
+from recoverykit.formats.hive import (
+    REG_DWORD,
+    REG_EXPAND_SZ,
+    REG_MULTI_SZ,
+    REG_SZ,
+    Hive,
+    Key,
+    fold,
+)
 from recoverykit.model import Decision, RegistryData
 from recoverykit.repair.registry_draft import Draft
 
@@ -41,7 +51,12 @@ class Names:
     decisions: list[Decision] = field(default_factory=list)
 
     def note(self, what: str, where: str, reason: str, *, changed: bool) -> None:
-        self.decisions.append(Decision(what, where, changed, reason))
+        self.decisions.append(Decision(what, _shown(where), changed, _shown(reason)))
+
+
+def _shown(text: str) -> str:
+    """Half a surrogate pair, which names may hold, can be neither written nor printed."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def control_sets(hive: Hive, used: int) -> tuple[int, ...]:
@@ -100,14 +115,17 @@ def leave_filter_lists(found: Names, hive: Hive, number: int, services: Sequence
 
 
 def _below(key: Key | None, levels: int) -> Iterator[Key]:
-    """The keys exactly `levels` below a key, up to a number no machine has."""
+    """The keys exactly `levels` below a key.
+
+    Raises FormatError for more than a machine has: a list that was not looked at may name it.
+    """
     left = [_MOST_DEVICES]
 
     def descend(one: Key, depth: int) -> Iterator[Key]:
         for child in one.subkeys():
             left[0] -= 1
             if left[0] < 0:
-                return
+                raise FormatError("device tree", one.offset, f"more than {_MOST_DEVICES} keys")
             if depth == 1:
                 yield child
             else:
@@ -119,22 +137,45 @@ def _below(key: Key | None, levels: int) -> Iterator[Key]:
 
 def _leave(found: Names, key: Key, name: str, services: set[str], what: str) -> None:
     value = key.value(name)
-    if value is None:
+    if value is None or value.type not in (REG_MULTI_SZ, REG_SZ, REG_EXPAND_SZ):
         return
-    listed = value.strings or (value.string or "",)
-    kept = [one for one in listed if fold(one) not in services]
+    listed, rest = _listed(bytes(value.data), only_one=value.type != REG_MULTI_SZ)
+    kept = [one for one in listed if fold(_text(one)) not in services]
     if len(kept) == len(listed):
         return
-    data = RegistryData(value.type, _multi(kept)) if kept else None
+    data = RegistryData(value.type, b"".join(kept) + rest) if kept else None
     found.draft.set(key.path, name, data)
-    gone = ", ".join(sorted({one for one in listed if fold(one) in services}))
-    rest = f"{', '.join(kept)} stays" if kept else "nothing is left in the list, which goes"
+    gone = ", ".join(sorted({_text(one) for one in listed if one not in kept}))
+    names = ", ".join(_text(one) for one in kept)
+    rest_is = f"{names} stays" if kept else "nothing is left in the list, which goes"
     where = f"{key.path}\\{name}"
-    found.note(what, where, f"{gone} is taken out; {rest}", changed=True)
+    found.note(what, where, f"{gone} is taken out; {rest_is}", changed=True)
 
 
-def _multi(strings: Iterable[str]) -> bytes:
-    return b"".join(text.encode("utf-16-le", "surrogatepass") + _NUL for text in strings) + _NUL
+def _listed(data: bytes, *, only_one: bool) -> tuple[list[bytes], bytes]:
+    """The strings up to the empty one that ends the list, and what follows; together all of it."""
+    listed: list[bytes] = []
+    for piece in _pieces(data):
+        if piece == _NUL or (only_one and listed):
+            break
+        listed.append(piece)
+    return listed, data[sum(map(len, listed)) :]
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Strings as they stand, each with the NUL that ends it; the last one may have none."""
+    start = 0
+    for at in range(0, len(data) - 1, 2):
+        if data[at : at + 2] == _NUL:
+            yield data[start : at + 2]
+            start = at + 2
+    if start < len(data):
+        yield data[start:]
+
+
+def _text(piece: bytes) -> str:
+    """A name may hold half a surrogate pair, which must not end as another name."""
+    return piece[: len(piece) & ~1].decode("utf-16-le", "surrogatepass").removesuffix("\0")
 
 
 # --- safe mode ----------------------------------------------------------------------------
@@ -161,50 +202,52 @@ def stop_renames(found: Names, hive: Hive, number: int, files: Sequence[str]) ->
     path = f"{_set(number)}\\Control\\Session Manager"
     key = hive.find(path)
     wanted = {fold(name.replace("/", "\\")) for name in files}
+    wanted |= {fold("SystemRoot\\") + name.partition("\\")[2] for name in wanted}
     for name in _RENAMES if key is not None else ():
         value = key.value(name) if key is not None else None
         if key is None or value is None or value.type != REG_MULTI_SZ:
             continue
-        pairs = _pairs(bytes(value.data))
-        kept = [pair for pair in pairs if _destination(pair[1]) not in wanted]
+        pairs, rest = _pairs(bytes(value.data))
+        kept = [pair for pair in pairs if _destination(_text(pair[1])) not in wanted]
         if len(kept) == len(pairs):
             continue
-        data = b"".join(old + _NUL + new + _NUL for old, new in kept) + _NUL
-        found.draft.set(key.path, name, RegistryData(value.type, data) if kept else None)
+        data = b"".join(old + new for old, new in kept) + rest
+        left = RegistryData(value.type, data) if data.strip(b"\0") else None
+        found.draft.set(key.path, name, left)
         for old, new in pairs:
-            if _destination(new) in wanted:
+            if _destination(_text(new)) in wanted:
                 reason = f"{_text(old)} would be moved there by the next start"
                 found.note("pending rename", f"{key.path}\\{name}", reason, changed=True)
 
 
-def _pairs(data: bytes) -> list[tuple[bytes, bytes]]:
-    """(source, destination) as they stand; a destination may be empty, which deletes the source."""
-    units = [data[at : at + 2] for at in range(0, len(data) - 1, 2)]
-    strings, start = [], 0
-    for at, unit in enumerate(units):
-        if unit == _NUL:
-            strings.append(b"".join(units[start:at]))
-            start = at + 1
-    if start < len(units):
-        strings.append(b"".join(units[start:]))
-    pairs = list(zip(strings[::2], strings[1::2], strict=False))  # less the list's own end
-    while pairs and not any(pairs[-1]):
+def _pairs(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """(source, destination) as they stand, and what follows them; together all of it.
+
+    A destination may be empty, which deletes the source: so this list does not end there.
+    """
+    pieces = list(_pieces(data))
+    pairs = list(zip(pieces[::2], pieces[1::2], strict=False))
+    while pairs and not any(b"".join(pairs[-1])):
         pairs.pop()
-    return pairs
+    return pairs, data[sum(len(old) + len(new) for old, new in pairs) :]
 
 
-def _destination(raw: bytes) -> str:
-    """Below the volume, folded: "!\\??\\C:\\Windows\\x.sys" is "\\windows\\x.sys" without C:."""
-    text = _text(raw).removeprefix("!")
-    for prefix in ("\\??\\", "\\\\?\\", "\\DosDevices\\"):
-        if fold(text).startswith(fold(prefix)):
-            text = text[len(prefix) :]
-    _, colon, rest = text.partition(":")
-    return fold((rest if colon else text).lstrip("\\"))
+# "!" replaces what stands there; Windows 10 and later write "*" and a number before some names.
+_ROOT = re.compile(
+    r"([!*]\d*(?=\\))?"
+    r"((\\\?\?|\\\\\?|\\dosdevices|\\global\?\?)\\([a-z]:|volume\{[0-9a-f-]+\})\\"
+    r"|(\\\?\?\\globalroot)?\\device\\harddiskvolume\d+\\)?",
+    re.IGNORECASE,
+)
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-16-le", "surrogatepass")
+def _destination(text: str) -> str:
+    """Below the volume, folded: "!\\??\\C:\\Windows\\x.sys" is "windows\\x.sys".
+
+    A drive letter is taken for this volume: offline nobody knows which letter it had.
+    """
+    root = _ROOT.match(text)
+    return fold(text[root.end() if root else 0 :].lstrip("\\"))
 
 
 # --- what stays ---------------------------------------------------------------------------
@@ -242,7 +285,7 @@ def dependents(hive: Hive, number: int, services: Sequence[str], group: str) -> 
         if fold(key.name) in wanted:
             continue
         for name, named in (("DependOnService", wanted), ("DependOnGroup", alone)):
-            needs = next((one for one in _listed(key, name) if fold(one) in named), None)
+            needs = next((one for one in _needs(key, name) if fold(one) in named), None)
             if needs is not None:
                 yield Dependent(
                     key.name, key.path, _dword(key, "Start", 3), _dword(key, "Type", 16), needs
@@ -262,7 +305,7 @@ def _is_alone(root: Key | None, services: set[str], group: str) -> bool:
     return True
 
 
-def _listed(key: Key, name: str) -> tuple[str, ...]:
+def _needs(key: Key, name: str) -> tuple[str, ...]:
     """A list; some installers write a plain string where one belongs."""
     value = key.value(name)
     return () if value is None else value.strings or (value.string or "",)
