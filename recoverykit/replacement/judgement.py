@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from recoverykit import vouching
 from recoverykit.errors import FormatError
 from recoverykit.evidence.reading import plain
-from recoverykit.formats.pe_resources import Version
 from recoverykit.replacement import image
 from recoverykit.replacement.candidate import Want
 from recoverykit.replacement.image import Image
@@ -75,7 +74,7 @@ def judge(
         *_form(target, found),
         *_build_refusals(target, found, component),
         *_imports(target, found),
-        *_product(target.culprit, found.version),
+        *_product(target.culprit, found),
         *_age(target.culprit, found, rules.want),
         *_block_list(content, rules.blocked),
         *filter(None, (acceptable(content, rules.trust, rules.at),)),
@@ -191,12 +190,12 @@ def _unknowns(target: Target, found: Image) -> Iterator[str]:
 # --- against the faulty file --------------------------------------------------------------
 
 
-def _product(culprit: Culprit | None, found: Version) -> Iterator[str]:
-    """A file of the same name may be another product's."""
-    if culprit is None:
+def _product(culprit: Culprit | None, found: Image) -> Iterator[str]:
+    """A file of the same name may be another product's; a damaged one does not say whose it is."""
+    if culprit is None or found.damage:
         return
     for what in ("company", "product", "original_name", "internal_name"):
-        there, here = getattr(culprit.version, what), getattr(found, what)
+        there, here = getattr(culprit.version, what), getattr(found.version, what)
         if there and _words(there) != _words(here):
             called = what.replace("_", " ")
             shown = f"'{plain(here, 60)}'" if here else "none"

@@ -39,9 +39,12 @@ class Bounds:
     def __post_init__(self) -> None:
         self._until = time.monotonic() + self.seconds
 
-    def spent(self, where: str) -> bool:
-        """Whether to stop; the first time, the reason becomes a gap."""
-        why = self._why()
+    def spent(self, where: str, *, reading: bool = False) -> bool:
+        """Whether to stop; the first time, the reason becomes a gap.
+
+        `reading`: amid a file, which counts already.
+        """
+        why = self._why(reading=reading)
         if why and not self._told:
             self._told = True
             self.gap(where, f"the search for further copies ended here: {why}")
@@ -51,15 +54,15 @@ class Bounds:
         if len(self.gaps) < MAX_GAPS:
             self.gaps.append(Gap(Source(where), reason))
 
-    def _why(self) -> str:
+    def _why(self, *, reading: bool) -> str:
         if time.monotonic() >= self._until:
             return f"{self.seconds:.0f} s have passed"
-        if self.opened >= MAX_OPENED:
-            return f"{MAX_OPENED} files were judged"
-        if self.folders >= MAX_FOLDERS:
-            return f"{MAX_FOLDERS} folders were listed"
         if self.read >= MAX_READ:
             return f"{MAX_READ >> 20} MiB were read"
+        if self.opened >= MAX_OPENED and not reading:
+            return f"{MAX_OPENED} files were judged"
+        if self.folders >= MAX_FOLDERS and not reading:
+            return f"{MAX_FOLDERS} folders were listed"
         return ""
 
 
@@ -80,6 +83,6 @@ def whole(root: WindowsInstall, path: str, bounds: Bounds) -> bytes:
             parts.append(part)
             left -= len(part)
             bounds.read += len(part)
-            if bounds.spent(path):
+            if bounds.spent(path, reading=True):
                 raise SpentError(f"{path} was not read to its end.")
         return b"".join(parts)
