@@ -56,9 +56,9 @@ class Drivers:
 
 
 def lines(drivers: Drivers) -> tuple[CheckLine, ...]:
-    if drivers.machine.hive is None or not drivers.machine.services:
-        why = "no drivers are known: the SYSTEM hive is unreadable, or names none"
-        return tuple(skipped(one, why) for one in (BOOT, SYSTEM, IMAGES, IMPORTS, SIGNATURES))
+    blind = drivers.machine.blind
+    if blind:
+        return tuple(skipped(one, blind) for one in (BOOT, SYSTEM, IMAGES, IMPORTS, SIGNATURES))
     return (
         _there(drivers, BOOT, drivers.boot, "boot-start"),
         _there(drivers, SYSTEM, drivers.system, "system-start"),
@@ -104,8 +104,7 @@ def _loaded(drivers: Drivers) -> Iterator[tuple[Seen, str, bool]]:
             yield seen, service.name, drivers.fatal(service)
         for dll in modules_of(seen.imports):
             libraries[dll] = libraries.get(dll, False) or drivers.fatal(service)
-    own = {check_kernel.names()[0], check_kernel.names()[1]}
-    own |= {name for root in own for name in _imported(drivers.files, root)}
+    own = _of_the_kernel(drivers.files)
     for dll, fatal in libraries.items():
         path = drivers.files.library(dll) if dll not in own else None
         if path is not None and path not in done:
@@ -113,9 +112,11 @@ def _loaded(drivers: Drivers) -> Iterator[tuple[Seen, str, bool]]:
             yield drivers.files.see(path), dll, fatal
 
 
-def _imported(files: Files, name: str) -> tuple[str, ...]:
-    path = files.system(name)
-    return modules_of(files.see(path).imports) if path else ()
+def _of_the_kernel(files: Files) -> frozenset[str]:
+    """Kernel, HAL and the modules these import: what is wrong with them is told there."""
+    paths = [path for name in check_kernel.ROOTS if (path := files.system(name))]
+    imported = {name for path in paths for name in modules_of(files.see(path).imports)}
+    return frozenset({*check_kernel.ROOTS, *imported})
 
 
 def _seen(drivers: Drivers) -> Iterator[tuple[Service, Seen]]:
@@ -129,8 +130,7 @@ def _seen(drivers: Drivers) -> Iterator[tuple[Service, Seen]]:
 
 
 def _imports(drivers: Drivers) -> CheckLine:
-    own = {*check_kernel.names()}
-    own |= {name for root in check_kernel.names() for name in _imported(drivers.files, root)}
+    own = _of_the_kernel(drivers.files)
     faults: list[Fault] = []
     looked = 0
     for service, seen in _seen(drivers):
@@ -146,7 +146,7 @@ def _imports(drivers: Drivers) -> CheckLine:
 
 
 def _kernel_is_sound(files: Files) -> bool:
-    path = files.system(check_kernel.names()[0])
+    path = files.system(check_kernel.ROOTS[0])
     return path is not None and not files.see(path).damage
 
 

@@ -21,6 +21,7 @@ _KERNEL = "ntoskrnl.exe"
 _PAE = "ntkrnlpa.exe"
 _HAL = "hal.dll"
 _STAND_INS = {"kdcom.dll": "kd.dll"}
+ROOTS = (_KERNEL, _HAL)  # what the loader starts from
 _PROGRAMS = (
     *("ntdll.dll", "smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe", "services.exe"),
     *("lsass.exe", "win32k.sys"),
@@ -37,14 +38,9 @@ def lines(files: Files) -> tuple[CheckLine, ...]:
     )
 
 
-def names() -> tuple[str, ...]:
-    """Kernel and HAL: what depends on them has a line of its own."""
-    return _KERNEL, _HAL
-
-
 def loaded(files: Files) -> Iterator[Seen]:
     """What is there of kernel, HAL and the modules they import: signed like boot-start drivers."""
-    pending, done = [_KERNEL, _HAL], set[str]()
+    pending, done = [*ROOTS], set[str]()
     while pending:
         name = pending.pop(0)
         if name in done:
@@ -71,11 +67,11 @@ def _faults(files: Files, wanted: list[str] | tuple[str, ...]) -> Iterator[Fault
 
 def _modules(files: Files) -> CheckLine:
     """Told of the kernel's own and of the HAL's: those of other modules come with these."""
-    roots = [path for name in (_KERNEL, _HAL) if (path := files.system(name))]
+    roots = [path for name in ROOTS if (path := files.system(name))]
     seen = [files.see(path) for path in roots]
     if not any(one.imports for one in seen):
         return skipped(MODULES, "what the kernel imports cannot be read")
-    wanted = {name for one in seen for name in modules_of(one.imports)} - {_KERNEL, _HAL}
+    wanted = {name for one in seen for name in modules_of(one.imports)} - {*ROOTS}
     faults: list[Fault] = []
     for name in sorted(wanted):
         faults += _module(files, name)

@@ -43,6 +43,13 @@ class Machine:
     def control_set(self) -> str:
         return f"ControlSet{self.install.control_set:03}"
 
+    @property
+    def blind(self) -> str:
+        """Why nothing can be said of its drivers, "" where something can."""
+        if self.hive is None:
+            return "the SYSTEM hive is unreadable"
+        return "" if self.services else "no driver services are known"
+
     def all(self, kind: type[Item]) -> list[Item]:
         """The evidence of one kind."""
         return [item for item in self.evidence if isinstance(item, kind)]

@@ -31,7 +31,7 @@ _LINES = {
     BootFault.SAFE_BOOT: OPTIONS,
     BootFault.ONE_SHOT: OPTIONS,
 }
-_UNSEEN = "no boot files were seen: they lie on a volume that was not opened"
+_UNSEEN = "no boot store was seen that can be read"
 
 
 def lines(machine: Machine, manager: Sequence[Fault] = ()) -> tuple[CheckLine, ...]:

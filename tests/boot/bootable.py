@@ -204,7 +204,7 @@ _SERVICES: tuple[tuple[str, int, int, int, str, int], ...] = (
     ("e1i65x64", 1, 3, 1, "NDIS", 0),
 )
 _USER = ("RpcSs", "DcomLaunch", "RpcEptMapper", "PlugPlay", "SamSs")
-_GROUPS = (
+GROUPS = (
     *("System Reserved", "EMS", "WdfLoadGroup", "Boot Bus Extender", "System Bus Extender"),
     *("SCSI miniport", "Port", "Primary Disk", "SCSI Class", "SCSI CDROM Class"),
     *("FSFilter Infrastructure", "FSFilter System", "FSFilter Bottom", "Filter"),
@@ -230,7 +230,7 @@ _ENUM: tuple[tuple[str, dict[str, registry.Entry]], ...] = (
     ),
     (NIC, {"Service": "e1i65x64", "ClassGUID": NET_CLASS}),
 )
-_CLASSES: tuple[tuple[str, dict[str, registry.Entry]], ...] = (
+CLASSES: tuple[tuple[str, dict[str, registry.Entry]], ...] = (
     (DISK_CLASS, {"UpperFilters": ["partmgr"], "LowerFilters": ["EhStorClass"]}),
     (
         VOLUME_CLASS,
@@ -261,7 +261,7 @@ def _changes(machine: str) -> list[dict[str, Any]]:
     change = registry.change
     changes = [
         change("Select", {"Current": 1, "Default": 1, "Failed": 0, "LastKnownGood": 1}),
-        change(f"{current}\\Control\\ServiceGroupOrder", {"List": list(_GROUPS)}),
+        change(f"{current}\\Control\\ServiceGroupOrder", {"List": list(GROUPS)}),
         change(
             f"{current}\\Control\\GroupOrderList",
             {"SCSI miniport": struct.pack(f"<{len(tags) + 1}I", len(tags), *tags)},
@@ -280,7 +280,7 @@ def _changes(machine: str) -> list[dict[str, Any]]:
         change(f"HardwareConfig\\{_HARDWARE}", {"Id": 0, "BootDriverFlags": 0}),
     ]
     changes += [change(f"{current}\\Enum\\{path}", values) for path, values in _ENUM]
-    changes += [change(f"{current}\\Control\\Class\\{one}", values) for one, values in _CLASSES]
+    changes += [change(f"{current}\\Control\\Class\\{one}", values) for one, values in CLASSES]
     changes += [change(f"{current}\\Services\\{name}", {"Type": 32, "Start": 2}) for name in _USER]
     changes += [_service(current, *row) for row in _SERVICES]
     return changes
