@@ -6,13 +6,14 @@ shown, and only then is a volume opened for writing, after its state was looked 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from recoverykit import installs, report, report_json
+from recoverykit.boot import check as boot_check
 from recoverykit.errors import (
     NoCulpritError,
     RecoveryKitError,
@@ -23,12 +24,13 @@ from recoverykit.errors import (
 )
 from recoverykit.host import mounts, ntfs
 from recoverykit.model import (
+    CheckLine,
+    EditHive,
     InstallReport,
     LogPolicy,
     NtfsState,
     Outcome,
     Plan,
-    QuarantineFile,
     Report,
     TransactionInfo,
     Volume,
@@ -40,9 +42,10 @@ from recoverykit.visit import (
     DEFAULT,
     Look,
     Options,
-    check_boot,
-    examine,
+    boot_lines,
+    checker,
     examiner,
+    examiner_of_one,
     list_history,
     name_only,
     ntfs_state,
@@ -51,6 +54,23 @@ from recoverykit.visit import (
     survey,
     visit,
 )
+
+Proof = Callable[[WindowsInstall], tuple[str, ...]]
+
+
+def _proven(_: WindowsInstall) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is carried out, beside the plans."""
+
+    verb: str = "repair"
+    look: Look | None = None  # what planned it; None: `diagnose`
+    proof: Proof = _proven  # what must hold afterwards and does not, or all is put back
+    boots: bool = True  # whether the boot check must not find more than before
+
 
 # --- the verbs ----------------------------------------------------------------------------
 
@@ -68,7 +88,8 @@ def diagnose(target: Path | None, options: Options = DEFAULT) -> Report:
 
 def check(target: Path | None, options: Options = DEFAULT) -> Report:
     """Walk the loader's job offline, line by line."""
-    return summarise("check", *visit(survey(target, options), check_boot, options))
+    seen = survey(target, options)
+    return summarise("check", *visit(seen, checker(seen, options), options))
 
 
 def history(target: Path | None, options: Options = DEFAULT) -> Report:
@@ -81,12 +102,11 @@ def repair(target: Path | None, options: Options = DEFAULT) -> Report:
     return carry_out(diagnose(target, options), options)
 
 
-def carry_out(
-    found: Report, options: Options, *, verb: str = "repair", look: Look = examine
-) -> Report:
-    """Act on what `look` (of `diagnose`) planned: the plans a person has seen, and no others."""
-    entries = tuple(_act(entry, options, look) for entry in found.installations)
-    return summarise(verb, entries, found.gaps, found.notes)
+def carry_out(found: Report, options: Options, job: Job | None = None) -> Report:
+    """Act on what `job.look` planned: the plans a person has seen, and no others."""
+    job = job or Job()
+    entries = tuple(_act(entry, options, job) for entry in found.installations)
+    return summarise(job.verb, entries, found.gaps, found.notes)
 
 
 def undo(
@@ -117,7 +137,7 @@ def take_back_interrupted(
 # --- acting -------------------------------------------------------------------------------
 
 
-def _act(entry: InstallReport, options: Options, look: Look) -> InstallReport:
+def _act(entry: InstallReport, options: Options, job: Job) -> InstallReport:
     """What becomes of one diagnosed installation."""
     refused = _reason_not_to(entry, options)
     if refused:
@@ -133,7 +153,7 @@ def _act(entry: InstallReport, options: Options, look: Look) -> InstallReport:
     if not options.unattended and not _confirmed(entry, options):
         return replace(entry, outcome=Outcome.REFUSED, notes=(*entry.notes, "You said no."))
     try:
-        return _apply(entry, options, look)
+        return _apply(entry, options, job)
     except RecoveryKitError as exc:
         return replace(entry, outcome=_outcome(exc), error=sentence(exc), exit_code=exc.exit_code)
 
@@ -176,18 +196,27 @@ def _outcome(exc: RecoveryKitError) -> Outcome:
     return Outcome.REFUSED if isinstance(exc, TargetRefusedError) else Outcome.FAILED
 
 
-def _apply(entry: InstallReport, options: Options, look: Look) -> InstallReport:
+def _apply(entry: InstallReport, options: Options, job: Job) -> InstallReport:
     with _writable(entry.install.volume, options) as opened:
         install = _same_install(entry, opened.mount)
         fresh = entry
         if opened.before is not None and opened.before.log_unclean:
+            look = job.look or examiner_of_one(options)
             fresh = _still_planned(entry, install, opened.before, options, look)
         if fresh.plan is None:
             raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
         options.say(f"Repairing {report.describe(install)}")
         written = report_json.to_json(summarise("repair", (fresh,))).encode()
+        proof = _Proof(install, fresh.checks, job, options)
         # Refuses by itself when a file is no longer what the plan saw.
-        info = transaction.apply(install, fresh.plan, now=datetime.now(UTC), report=written)
+        info = transaction.apply(
+            install,
+            fresh.plan,
+            now=datetime.now(UTC),
+            report=written,
+            supply=fresh.supply,
+            proof=proof.problems,
+        )
     options.say("Reading the result from the disk")
     _proved(entry.install, info)
     return replace(
@@ -196,9 +225,31 @@ def _apply(entry: InstallReport, options: Options, look: Look) -> InstallReport:
         transaction=info.id,
         plan=fresh.plan,
         plan_digest=fresh.plan_digest,
+        checks=proof.before,
+        checks_after=proof.after,
         notes=(*opened.done, f"To take it back: recoverykit undo --transaction {info.id}"),
         exit_code=0,
     )
+
+
+class _Proof:
+    """The boot check before and after a change: nothing may fail that did not fail before."""
+
+    def __init__(
+        self, install: WindowsInstall, before: tuple[CheckLine, ...], job: Job, options: Options
+    ) -> None:
+        self._install, self._job, self._options = install, job, options
+        self.before = before
+        if job.boots and not before:
+            self.before = boot_lines(install, options)
+        self.after: tuple[CheckLine, ...] = ()
+
+    def problems(self) -> tuple[str, ...]:
+        if not self._job.boots:
+            return self._job.proof(self._install)
+        self._options.say("Checking again what a start needs")
+        self.after = boot_lines(self._install, self._options)
+        return (*boot_check.worse(self.before, self.after), *self._job.proof(self._install))
 
 
 def _still_planned(
@@ -227,7 +278,7 @@ def _deeds(plan: Plan) -> tuple[object, ...]:
     """What a plan does to what, without the contents it found there."""
     return (
         plan.title.casefold(),
-        *(item.path if isinstance(item, QuarantineFile) else item for item in plan.actions),
+        *(item if isinstance(item, EditHive) else (type(item), item.path) for item in plan.actions),
     )
 
 

@@ -221,7 +221,7 @@ def carry_out(found: Report, ask: Ask, options: Options = DEFAULT) -> Report:
     if failed:
         entries = tuple(replace(entry, outcome=_outcome(entry)) for entry in failed)
         return replace(found, installations=entries)
-    return pipeline.carry_out(found, options, verb=found.verb, look=looking(ask))
+    return pipeline.carry_out(found, options, pipeline.Job(found.verb, looking(ask), boots=False))
 
 
 def _outcome(entry: InstallReport) -> Outcome:

@@ -11,13 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from recoverykit import installs, report
+from recoverykit import installs, proposal, report
 from recoverykit.boot import check as boot_check
 from recoverykit.diagnosis import verdict
 from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, TargetRefusedError
 from recoverykit.evidence import collect
 from recoverykit.host import disks, mounts, ntfs
 from recoverykit.model import (
+    CheckLine,
     Diagnosis,
     Evidence,
     FileSystem,
@@ -26,18 +27,15 @@ from recoverykit.model import (
     Kind,
     LogPolicy,
     NtfsState,
-    Plan,
-    Refusal,
     Report,
     Source,
     Survey,
-    Suspect,
     Verdict,
     Volume,
     WindowsInstall,
 )
-from recoverykit.repair import plan as planning
-from recoverykit.repair import plan_json, transaction
+from recoverykit.proposal import NONE, Choices
+from recoverykit.repair import transaction
 
 Say = Callable[[str], None]
 Ask = Callable[[str], bool]
@@ -59,10 +57,12 @@ class Options:
     expected_digest: str = ""  # apply only a plan with this digest (exported before)
     say: Say = field(default=_silent)  # progress, one short line each
     ask: Ask | None = None  # yes or no; None: nobody to ask
+    choices: Choices = NONE  # what a person decided on
 
 
 DEFAULT = Options()
 
+_FAULTS = 6  # exit code of a boot check that failed
 _SMALL = 1 << 30  # Windows makes its "System Reserved" 50 to 600 MiB
 
 
@@ -151,12 +151,15 @@ def name_only(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
 
 
 def examiner(seen: Survey, options: Options) -> Look:
-    """`examine`, with the volumes beside an installation: its boot files lie on one of them."""
+    """Evidence, verdict, and the plan or the refusals that follow from it.
+
+    With the volumes beside an installation: its boot files lie on one of them.
+    """
 
     def look(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
         with _boot_volumes(install.volume, seen, options) as (opened, gaps):
-            found = collect(install, opened, seen.volumes)
-        return _examined(install, state, (*found, *gaps))
+            found = (*collect(install, opened, seen.volumes), *gaps)
+            return _examined(install, state, found, options, opened)
 
     return look
 
@@ -190,13 +193,21 @@ def _may_hold_boot_files(volume: Volume, own: Volume) -> bool:
     return volume.is_esp or volume.size <= _SMALL
 
 
-def examine(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
-    """Evidence, verdict, and the plan or the refusals that follow from it."""
-    return _examined(install, state, collect(install))
+def examiner_of_one(options: Options) -> Look:
+    """The same with nothing but the installation's own volume at hand."""
+
+    def look(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
+        return _examined(install, state, collect(install), options, ())
+
+    return look
 
 
 def _examined(
-    install: WindowsInstall, state: NtfsState | None, found: Sequence[Evidence]
+    install: WindowsInstall,
+    state: NtfsState | None,
+    found: Sequence[Evidence],
+    options: Options,
+    boot_volumes: Sequence[tuple[Volume, Path]],
 ) -> InstallReport:
     """An unclean journal is evidence, too: a boot began and did not end."""
     evidence = (*found, *((state,) if state else ()))
@@ -209,7 +220,11 @@ def _examined(
             f"recoverykit undo --transaction {left.id}"
         )
         return replace(entry, notes=(note,), transaction=left.id)
-    return _planned(replace(entry, notes=_standing(install)), evidence)
+    entry = proposal.propose(replace(entry, notes=_standing(install)), evidence, options.choices)
+    if entry.plan is None:
+        return entry
+    options.say("Checking what a start needs")
+    return replace(entry, checks=_lines(install, evidence, options, boot_volumes))
 
 
 def _standing(install: WindowsInstall) -> tuple[str, ...]:
@@ -221,25 +236,6 @@ def _standing(install: WindowsInstall) -> tuple[str, ...]:
     )
 
 
-def _planned(entry: InstallReport, evidence: Sequence[Evidence]) -> InstallReport:
-    if entry.diagnosis is None:
-        return entry
-    culprits = [item for item in entry.diagnosis.suspects if item.verdict is Verdict.CULPRIT]
-    if len(culprits) != 1:
-        return entry
-    made = _plan(entry.install, culprits[0], evidence)
-    if isinstance(made, Refusal):
-        return replace(entry, refusals=(made,))
-    return replace(entry, plan=made, plan_digest=plan_json.digest(made))
-
-
-def _plan(
-    install: WindowsInstall, suspect: Suspect, evidence: Sequence[Evidence]
-) -> Plan | Refusal:
-    hive, _ = installs.read_hive(install, install.system_hive)
-    return planning.make(install, suspect, evidence, hive)
-
-
 def _diagnosis_code(diagnosis: Diagnosis) -> int:
     if diagnosis.kind is Kind.HIVE:
         return FormatError.exit_code
@@ -249,10 +245,32 @@ def _diagnosis_code(diagnosis: Diagnosis) -> int:
     return 0 if proven or diagnosis.kind is Kind.HEALTHY else NoCulpritError.exit_code
 
 
-def check_boot(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
-    lines = boot_check.check(install, collect(install))
-    failed = any(line.ok is False for line in lines)
-    return InstallReport(install, checks=lines, exit_code=6 if failed else 0)
+def checker(seen: Survey, options: Options) -> Look:
+    """The boot check, with the volumes beside an installation."""
+
+    def look(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
+        with _boot_volumes(install.volume, seen, options) as (opened, gaps):
+            found = (*collect(install, opened, seen.volumes), *gaps)
+            lines = _lines(install, found, options, opened)
+        failed = any(line.ok is False for line in lines)
+        return InstallReport(install, checks=lines, exit_code=_FAULTS if failed else 0)
+
+    return look
+
+
+def boot_lines(install: WindowsInstall, options: Options) -> tuple[CheckLine, ...]:
+    """The boot check as the disk stands now, with nothing but the installation's own volume."""
+    return _lines(install, collect(install), options, ())
+
+
+def _lines(
+    install: WindowsInstall,
+    evidence: Sequence[Evidence],
+    options: Options,
+    boot_volumes: Sequence[tuple[Volume, Path]],
+) -> tuple[CheckLine, ...]:
+    trust = options.choices.trust
+    return boot_check.check(install, evidence, boot_volumes=boot_volumes, trust=trust)
 
 
 def list_history(install: WindowsInstall, _: NtfsState | None) -> InstallReport:

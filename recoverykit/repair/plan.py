@@ -44,7 +44,7 @@ def make(
     if not services:
         return refusal(suspect, "no driver service of this Windows loads it any more.")
     for service in services:
-        held = guard.refuse(service, evidence)
+        held = guard.refuse(service, evidence, install=install)
         if held is not None:
             return held
     try:

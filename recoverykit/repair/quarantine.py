@@ -91,7 +91,7 @@ def _dependents(
     group = services[0].group
     for one in naming.dependents(hive, install.control_set, names, group):
         driver = drivers.get(one.name.casefold())
-        held = guard.refuse(driver, evidence) if driver is not None else None
+        held = guard.refuse(driver, evidence, install=install) if driver is not None else None
         if driver is not None and held is not None and driver.start in _EARLY:
             first = services[0]
             reason = f"{first.driver} must not be disabled: {one.name} needs it. {held.reason}"
