@@ -57,7 +57,7 @@ def verify_payload(
     """
     with _refusing("the recovery system in memory"):
         signed, state = _signed(
-            root, manifest.PAYLOAD_MANIFEST, manifest.PAYLOAD_SIGNATURE, _anchors(root)
+            root, manifest.PAYLOAD_MANIFEST, manifest.PAYLOAD_SIGNATURE, anchors(root)
         )
         skip = {manifest.PAYLOAD_MANIFEST, manifest.PAYLOAD_SIGNATURE, *generated}
         manifest.check(signed, Tree(root, skip, one_filesystem=True), progress)
@@ -78,8 +78,8 @@ def verify_medium(
     Raises SignatureRefusedError naming the first path that is not as signed.
     """
     with _refusing("the medium"):
-        anchors = _anchors(Path("/")) if trust is None else trust
-        signed, state = _signed(mount, manifest.MEDIUM_MANIFEST, manifest.MEDIUM_SIGNATURE, anchors)
+        trusted = anchors(Path("/")) if trust is None else trust
+        signed, state = _signed(mount, manifest.MEDIUM_MANIFEST, manifest.MEDIUM_SIGNATURE, trusted)
         if image_id and signed.image_id != image_id:
             raise SigningError(f"it is image {signed.image_id}, but image {image_id} was started")
         skip = (manifest.MEDIUM_MANIFEST, manifest.MEDIUM_SIGNATURE)
@@ -88,12 +88,12 @@ def verify_medium(
 
 
 def _signed(
-    root: Path, manifest_path: str, signature_path: str, anchors: Sequence[x509.Certificate]
+    root: Path, manifest_path: str, signature_path: str, trusted: Sequence[x509.Certificate]
 ) -> tuple[Manifest, MediumState]:
     found = voucher.read(
         voucher.Paper(manifest_path, _read(root, manifest_path, manifest.LARGEST)),
         voucher.Paper(signature_path, _read(root, signature_path, cms.LARGEST_SIGNATURE)),
-        anchors,
+        trusted,
     )
     signed, digits = found.manifest, keys.fingerprint(found.signer)
     state = MediumState(
@@ -118,8 +118,11 @@ def _read(root: Path, path: str, limit: int) -> bytes:
         raise TamperedError(path, f"cannot be read: {exc.strerror}") from exc
 
 
-def _anchors(root: Path) -> tuple[x509.Certificate, ...]:
-    """The certificates this system was built to trust."""
+def anchors(root: Path = Path("/")) -> tuple[x509.Certificate, ...]:
+    """The certificates that the recovery system below `root` was built to trust.
+
+    Raises SigningError where it holds none.
+    """
     folder = root / manifest.PAYLOAD_TRUST
     found = sorted(folder.glob("*.crt"))
     if not 1 <= len(found) <= _MOST_ANCHORS:

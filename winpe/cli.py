@@ -13,7 +13,7 @@ import typer
 
 from signing import keys
 from signing.errors import KeyFileError, SigningError
-from winpe import cache, iso, summary, verify
+from winpe import cache, iso, packs, summary, verify
 from winpe.errors import MediaError, MediaUsageError
 from winpe.progress import Progress
 
@@ -27,6 +27,8 @@ Examples:
   build_media.py keys new ./keys --organisation "Example Ltd"\n
   build_media.py iso -o recovery.iso --keys ./keys\n
   build_media.py iso -o fleet.iso --keys ./keys --unattended repair --end reboot\n
+  build_media.py keys sign fix.toml --keys ./keys\n
+  build_media.py iso -o fix.iso --keys ./keys --pack fix.toml\n
   build_media.py verify recovery.iso --trust ./keys/signing.crt
 """
 
@@ -39,6 +41,8 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="The organisation's signing key.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+pack_app = typer.Typer(help="Remediation packs (docs/packs.md).", no_args_is_help=True)
+app.add_typer(pack_app, name="pack")
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The ISO file to make.")]
 Keys = Annotated[
@@ -53,6 +57,10 @@ Mirror = Annotated[str, typer.Option(help="Debian mirror. Default: the one this 
 Security = Annotated[str, typer.Option(help="Mirror of Debian's security updates.")]
 CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Where downloads are kept.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Look for newer Debian packages.")]
+Packs = Annotated[
+    list[Path] | None,
+    typer.Option("--pack", help="A remediation pack to carry, signed; may be repeated."),
+]
 Trust = Annotated[Path | None, typer.Option(help="The certificate (PEM) you expect.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -65,6 +73,7 @@ def iso_command(
     end: End = "",
     ntfs_log: NtfsLog = "",
     kernel_args: KernelArgs = "",
+    pack: Packs = None,
     release: Release = False,
     mirror: Mirror = "",
     security_mirror: Security = "",
@@ -76,9 +85,11 @@ def iso_command(
     began = time.monotonic()
     iso.check_choices(unattended, end, ntfs_log)
     iso.refuse_output(output)
+    signer = _signer(key_folder)
     options = iso.Options(
         output=output,
-        signer=_signer(key_folder),
+        signer=signer,
+        packs=packs.carried(pack or (), signer.certificate),
         cache=(cache_folder or cache.default()).absolute(),
         mirror=mirror,
         security_mirror=security_mirror,
@@ -111,6 +122,27 @@ def keys_new(
     typer.echo(f"Made {directory / keys.PRIVATE_KEY} and {directory / keys.CERTIFICATE}.")
     typer.echo(f"Fingerprint  {keys.grouped(keys.fingerprint(key.certificate))}")
     typer.echo("Keep the private key secret and backed up; give the certificate to everybody.")
+
+
+@keys_app.command("sign")
+def keys_sign(
+    pack: Annotated[Path, typer.Argument(help="A remediation pack, NAME.toml.")],
+    key_folder: Annotated[Path, typer.Option("--keys", help="Folder of `keys new`.")],
+) -> None:
+    """Check a remediation pack and sign it: NAME.toml.p7s beside it."""
+    packs.check(pack)  # before anybody is asked for a passphrase
+    signer = keys.load(key_folder, _passphrase(key_folder))
+    typer.echo(f"Made {packs.sign(pack, signer)}.")
+    typer.echo(f"Fingerprint  {keys.grouped(keys.fingerprint(signer.certificate))}")
+
+
+@pack_app.command("check")
+def pack_check(
+    pack: Annotated[Path, typer.Argument(help="A remediation pack, NAME.toml.")],
+) -> None:
+    """Find every mistake of a remediation pack. Needs no key and no signature."""
+    found = packs.check(pack)
+    typer.echo(f"{found.id}: no mistakes. It is not asked here whether somebody signed it.")
 
 
 @app.command("verify")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import cache, grub, mirrors, recipe, system, tools, verify
+from winpe import cache, grub, mirrors, packs, recipe, system, tools, verify
 from winpe.errors import ContentError, MediaUsageError, OutputError
 from winpe.progress import Progress
 
@@ -53,6 +53,7 @@ class Options:
     end: str = ""  # "reboot", "poweroff", or "" for what fits the entry
     ntfs_log: str = ""  # "replay", "refuse", or "" for the runtime's default
     kernel_arguments: tuple[str, ...] = ()
+    packs: tuple[packs.Carried, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _assemble(
     options: Options, wanted: grub.Menu, base: system.BaseSystem, work: Path, progress: Progress
 ) -> Built:
     identity = json.dumps([asdict(wanted), _code()])
-    made = system.build(base, options.signer, identity, work, progress)
+    made = system.build(base, options.signer, identity, work, progress, options.packs)
     progress.stage("Boot loaders")
     root = work / "iso"
     _lay_out(root, made, wanted, work)

@@ -3,7 +3,7 @@
 Every medium (ISO today; sticks, PXE and UKI later) carries the same two files. The slow part,
 the *base*, is cached under a name made of everything that goes into it: package versions, the
 tables of winpe/data, the wheels' hashes, this code. The quick part, the *payload* (our packages,
-the trust anchors, the signed payload manifest), is made anew each time.
+the trust anchors, remediation packs, the signed payload manifest), is made anew each time.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import apt, cache, initramfs, linux_base, mirrors, payload, recipe
+from winpe import apt, cache, initramfs, linux_base, mirrors, packs, payload, recipe
 from winpe.errors import ContentError
 from winpe.progress import Progress
 
@@ -173,7 +174,12 @@ def memory_needed(unpacked: int) -> int:
 
 
 def build(
-    base: BaseSystem, signer: keys.SigningKey, identity: str, work: Path, progress: Progress
+    base: BaseSystem,
+    signer: keys.SigningKey,
+    identity: str,
+    work: Path,
+    progress: Progress,
+    carried: Sequence[packs.Carried] = (),
 ) -> System:
     """Add the payload. `identity` names what else tells this image from another (its menu)."""
     progress.stage("Payload: our code, compiled and tried")
@@ -184,6 +190,7 @@ def build(
     linux_base.compile_python(base.sysroot, version, place, (payload.SITE,))
     payload.self_test(base.tree, place / payload.SITE, payload.PACKAGES)
     _write_trust(place, signer)
+    packs.install(carried, place)
     (place / SENTINEL).write_text("the last file to be unpacked\n")
     made = _made()
     image_id = _image_id(base, place, signer, identity)

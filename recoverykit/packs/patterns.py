@@ -63,7 +63,10 @@ def parse(text: str) -> Pattern:
     _require_few_wildcards(parts)
     if prefix is None:
         return Pattern(text, below_windows=True, parts=parts)
-    return Pattern(text, below_windows=False, parts=((prefix, *parts) if prefix else parts))
+    whole = (prefix, *parts) if prefix else parts
+    if is_wild(whole[0]):
+        raise UsageError("names in the volume's root may have no wildcards")
+    return Pattern(text, below_windows=False, parts=whole)
 
 
 def _split(path: str) -> tuple[str | None, str]:
@@ -95,8 +98,6 @@ def _require_few_wildcards(parts: tuple[str, ...]) -> None:
     folders = [part for part in parts[:-1] if is_wild(part)]
     if len(folders) > 1:
         raise UsageError("only the last name and one folder may have wildcards")
-    if parts and is_wild(parts[0]):
-        raise UsageError("the first folder may have no wildcards")
     for part in (*folders, parts[-1]):
         if is_wild(part) and len(part) - part.count("*") - part.count("?") < _LITERAL:
             raise UsageError(f"{part} fits nearly everything: give {_LITERAL} letters at least")

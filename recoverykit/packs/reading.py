@@ -18,7 +18,7 @@ from recoverykit.errors import FormatError, SignatureRefusedError
 from recoverykit.packs import schema
 from recoverykit.packs.pack import Pack
 from signing import cms, keys
-from signing.errors import SigningError
+from signing.errors import SigningError, TamperedError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -42,11 +42,11 @@ def read(
     """
     _require_small(content)
     try:
-        signed = cms.verify_detached(
-            content, signature, anchors, now=at, name="the remediation pack"
-        )
+        signed = cms.verify_detached(content, signature, anchors, now=at)
+    except TamperedError as exc:
+        raise SignatureRefusedError(f"the {_STRUCTURE} {exc.problem}", hint=exc.hint) from exc
     except SigningError as exc:
-        raise SignatureRefusedError(f"{_STRUCTURE}: {exc}", hint=exc.hint) from exc
+        raise SignatureRefusedError(f"the {_STRUCTURE}: {exc}", hint=exc.hint) from exc
     digits = keys.grouped(keys.fingerprint(signed.certificate))
     return check(content).signed(f"{keys.organisation(signed.certificate)}, key {digits}")
 
