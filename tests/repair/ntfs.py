@@ -7,7 +7,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,16 @@ def dress(mount: Path) -> None:
 
 
 @contextmanager
-def mounted(image: Path, more: str = "") -> Iterator[Mounted]:
-    """Mount an image by a process of our own, in the foreground, so that it can be killed."""
+def mounted(image: Path, more: str = "", *, under: Sequence[str] = ()) -> Iterator[Mounted]:
+    """Mount an image by a process of our own, in the foreground, so that it can be killed.
+
+    `under`: a command that runs it, such as strace; then it is that which would be killed.
+    """
     folder = image.with_name(f"{image.name}.mnt")
     folder.mkdir(exist_ok=True)
     options = f"norecover,no_detach,streams_interface=none{more}"
-    process = subprocess.Popen(["ntfs-3g", "-o", options, image, folder], stderr=subprocess.PIPE)
+    command = [*under, "ntfs-3g", "-o", options, image, folder]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
         _wait(folder, process)
         yield Mounted(folder, process)
