@@ -40,9 +40,9 @@ BUS = "a bus the boot disk hangs on"
 
 _DIGITS = 21  # of 64 bits
 _STEPS = 64  # from a disk upwards; real paths have at most a dozen
-# Devices made by the firmware's or the hypervisor's bus though they hang on the root: no virtual
-# disks. All others below ROOT are software.
-_FIRMWARE = ("acpi_hal", "pci_hal", "vmbus", "xenevtchn")
+# What hangs on the root is software, but for the firmware's and the hypervisors' buses.
+_SOFTWARE = ("root", "htree")
+_FIRMWARE = ("acpi", "acpi_hal", "pci_hal", "vmbus", "xenevtchn")
 _NETWORK = "{4d36e972-e325-11ce-bfc1-08002be10318}"
 _ISCSI = ("iscsiprt", "msiscsi")
 
@@ -176,8 +176,11 @@ def _role(one: DeviceNode, below: DeviceNode) -> str:
 
 
 def _is_software(top: DeviceNode) -> bool:
+    """Whether a path ends in a device that neither firmware nor a hypervisor made."""
     enumerator, _, rest = top.device.casefold().partition("\\")
-    return enumerator in ("root", "htree") and rest.partition("\\")[0] not in _FIRMWARE
+    if enumerator in _SOFTWARE:
+        return rest.partition("\\")[0] not in _FIRMWARE
+    return top.known is Known.PARENT and enumerator not in _FIRMWARE
 
 
 def _node(tree: _Tree, one: DeviceNode, role: str, known: Known) -> PathNode:

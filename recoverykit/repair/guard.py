@@ -189,7 +189,8 @@ def _filters(asked: _Asked) -> Iterator[_Role]:
     """Forbidden only where nobody proved that the volume is readable without them."""
     if asked.is_readable:
         return
-    for scope, owner in _owners(asked, storage=asked.install is not None):
+    sure = asked.install is not None and not asked.path.doubt
+    for scope, owner in _owners(asked, storage=sure):
         why = "whether Windows can read its disk without it is not known"
         if asked.install is None:
             why = "while it is named there, Windows would not start without it (0x7B)"

@@ -67,6 +67,11 @@ def on(identity: str = MBR, start: int = 0) -> WindowsInstall:
     return replace(made, volume=replace(made.volume, identity=identity, start=start))
 
 
+def in_image(offset: int) -> WindowsInstall:
+    made = on("gpt:x")
+    return replace(made, volume=replace(made.volume, offset=offset))
+
+
 def services(path: BootPath) -> list[str]:
     return [node.service for node in path.nodes]
 
@@ -113,6 +118,7 @@ def test_filters_of_a_device_and_of_its_class() -> None:
         pytest.param(on(), (FIRST,), id="MBR: by where the partition begins"),
         pytest.param(on(f"mbr:12345678:{2 * SIZE}"), (SECOND,), id="the second"),
         pytest.param(on("gpt:x", 2 * SIZE), (SECOND,), id="GPT, told where it begins"),
+        pytest.param(in_image(2 * SIZE), (SECOND,), id="GPT, in an image"),
         pytest.param(on("gpt:kept"), (SECOND,), id="GPT, in a kept table"),
         pytest.param(on("gpt:x"), (FIRST, SECOND), id="GPT, neither: both may be it"),
         pytest.param(on(""), (FIRST, SECOND), id="a folder somebody mounted"),
@@ -172,6 +178,23 @@ def test_windows_7_does_not_boot_from_usb() -> None:
             ],
             "is a virtual disk",
             id="virtual",
+        ),
+        pytest.param(
+            [disk(parent="HTREE\\ROOT\\0"), volume()], "is a virtual disk", id="hangs on the root"
+        ),
+        pytest.param(
+            [
+                disk(parent="HTREE\\ROOT\\0"),
+                volume(),
+                replace(ROOT, device="HTREE\\ROOT\\0"),
+            ],
+            "is a virtual disk",
+            id="hangs on the root, which was read",
+        ),
+        pytest.param(
+            [disk(guid=""), volume(guid=""), controller(), ROOT],
+            "no disk of the registry",
+            id="a disk without a GUID",
         ),
         pytest.param(
             [*PLAIN, Gap(Source(SYSTEM, 4096, "ControlSet001\\Enum\\SCSI"), "damaged")],

@@ -213,6 +213,25 @@ def test_filters_of_the_path(use: FilterUse, at: WindowsInstall, refused: bool) 
     assert bool(role(service(), [*MACHINE, use], at)) is refused
 
 
+STRANGE_FILTER = FilterUse(HERE, "acme", "device", "ACME\\1\\1", class_guid="{acme}")
+SPARE_FILTER = FilterUse(HERE, "acme", "class", "{4d36e96a-e325-11ce-bfc1-08002be10318}")
+BUS_FILTER = FilterUse(HERE, "acme", "device", "acpi\\pnp0a08\\0", class_guid="{acme}")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "refused"),
+    [
+        pytest.param([*MACHINE, BUS_FILTER], True, id="of a device of the path, whatever class"),
+        pytest.param([*MACHINE, CLASS_FILTER], True, id="of disks"),
+        pytest.param([*MACHINE, STRANGE_FILTER], False, id="of something else"),
+        pytest.param([*MACHINE, SPARE_FILTER], True, id="of a storage class that is not on it"),
+        pytest.param([STRANGE_FILTER], True, id="of something else, the path unknown"),
+    ],
+)
+def test_filters_where_nobody_proved_anything(evidence: list[Evidence], refused: bool) -> None:
+    assert bool(role(service(), evidence, FOLDER)) is refused
+
+
 @pytest.mark.parametrize(
     "use",
     [
