@@ -26,8 +26,7 @@ _NEUTRAL = "none"  # drivers belong to no language
 class Component:
     """One folder, or one file of `Backup`, that may hold a driver for this kind of machine."""
 
-    entry: str  # as spelled
-    name: str
+    name: str  # lower case
     version: str
 
 
@@ -54,4 +53,4 @@ def _read(layout: re.Pattern[str], entry: str, machine: str) -> Component | None
         return None
     if match.group(1).lower() != _MACHINES.get(machine, ""):
         return None
-    return Component(entry, match.group(2).lower(), match.group(3))
+    return Component(match.group(2).lower(), match.group(3))

@@ -21,7 +21,7 @@ from recoverykit.model import FileSystem, Volume, WindowsInstall
 from recoverykit.replacement import components
 from recoverykit.replacement.candidate import Origin, Root
 from recoverykit.replacement.components import Component
-from recoverykit.replacement.reading import MAX_ENTRIES, Bounds
+from recoverykit.replacement.reading import MAX_ENTRIES, Bounds, located
 from recoverykit.replacement.target import Target
 
 _ELAM = "ELAMBKUP"
@@ -68,7 +68,7 @@ class Places:
     hive: Hive | None  # SYSTEM
     folders: Sequence[Path]
     roots: Sequence[Root]
-    _components: dict[_Windows, list[Component]] = field(default_factory=dict)
+    _components: dict[_Windows, list[tuple[str, Component]]] = field(default_factory=dict)
 
     def likely(self) -> Iterator[Place]:
         target = self.target
@@ -112,9 +112,11 @@ class Places:
 
     def _store(self, windows: _Windows) -> Iterator[Place]:
         """Packages called after the driver come first: the time may not last for all."""
-        store = f"{windows.folder}/{STORE}"
+        store = self._folder(windows.root, f"{windows.folder}/{STORE}")
+        if store is None:
+            return
         stem = self.target.stem
-        folders = [entry.name for entry in self._listed(windows.root, store) if _is_folder(entry)]
+        folders = [entry.name for entry in self._below(windows.root, store) if _is_folder(entry)]
         for name in sorted(folders, key=lambda name: (stem not in name.lower(), name)):
             if self.bounds.spent(store):
                 return
@@ -144,39 +146,44 @@ class Places:
 
     def _named(self, windows: _Windows) -> Iterator[Place]:
         """Components that are called after the driver."""
-        for found in self._all(windows):
+        for folder, found in self._all(windows):
             if components.is_called_after(found, self.target.stem):
-                yield from self._component(windows, found)
+                yield from self._component(windows, folder, found.version)
 
     def _unnamed(self, windows: _Windows) -> Iterator[Place]:
-        for found in self._all(windows):
+        for folder, found in self._all(windows):
             if not components.is_called_after(found, self.target.stem):
                 if self.bounds.spent(f"{windows.folder}/{_SXS}"):
                     return
-                yield from self._component(windows, found)
+                yield from self._component(windows, folder, found.version)
 
-    def _all(self, windows: _Windows) -> list[Component]:
+    def _all(self, windows: _Windows) -> list[tuple[str, Component]]:
+        """(path, component) of each folder of the store that may hold a driver; listed once."""
         if windows not in self._components:
-            entries = self._listed(windows.root, f"{windows.folder}/{_SXS}")
-            known = (components.component(item.name, self.target.machine) for item in entries)
-            self._components[windows] = [item for item in known if item is not None]
+            store = self._folder(windows.root, f"{windows.folder}/{_SXS}")
+            entries = [] if store is None else self._below(windows.root, store)
+            self._components[windows] = [
+                (f"{store}/{entry.name}", found)
+                for entry in entries
+                if (found := components.component(entry.name, self.target.machine))
+                and _is_folder(entry)
+            ]
         return self._components[windows]
 
-    def _component(self, windows: _Windows, found: Component) -> Iterator[Place]:
-        folder = f"{windows.folder}/{_SXS}/{found.entry}"
-        for entry in self._listed(windows.root, folder):
+    def _component(self, windows: _Windows, folder: str, version: str) -> Iterator[Place]:
+        for entry in self._below(windows.root, folder):
             path = f"{folder}/{entry.name}"
             if self._has_name(entry):
-                yield windows.place(path, Origin.COMPONENT, found.version)
+                yield windows.place(path, Origin.COMPONENT, version)
             elif entry.name.lower() in components.DELTAS and _is_folder(entry):
-                for inner in self._listed(windows.root, path):
+                for inner in self._below(windows.root, path):
                     if self._has_name(inner):
                         inside = f"{path}/{inner.name}"
-                        yield windows.place(inside, Origin.COMPONENT, found.version, delta=True)
+                        yield windows.place(inside, Origin.COMPONENT, version, delta=True)
 
     def _backups(self, windows: _Windows) -> Iterator[Place]:
-        folder = f"{windows.folder}/{_SXS}/Backup"
-        for entry in self._listed(windows.root, folder):
+        folder = self._folder(windows.root, f"{windows.folder}/{_SXS}/Backup")
+        for entry in [] if folder is None else self._below(windows.root, folder):
             found = components.backup(entry.name, self.target.machine, self.target.name)
             if found is not None and not _is_folder(entry):
                 path = f"{folder}/{entry.name}"
@@ -192,11 +199,11 @@ class Places:
         install = self.target.install
         previous: list[_Windows] = []
         further: list[_Windows] = []
-        for entry in self._listed(install, ""):
+        for entry in self._below(install, ""):
             if not _is_folder(entry) or entry.name == install.folder:
                 continue
             if entry.name.lower().startswith(_PREVIOUS):
-                for inner in self._listed(install, entry.name):
+                for inner in self._below(install, entry.name):
                     folder = f"{entry.name}/{inner.name}"
                     if _is_folder(inner) and self._located(install, f"{folder}/{_DRIVERS}"):
                         previous.append(_Windows(install, folder, Origin.PREVIOUS))
@@ -224,7 +231,7 @@ class Places:
 
     def _inside(self, root: WindowsInstall, folder: str, depth: int) -> Iterator[str]:
         deeper = []
-        for entry in self._listed(root, folder):
+        for entry in self._below(root, folder):
             path = f"{folder}/{entry.name}".lstrip("/")
             if self._has_name(entry):
                 yield path
@@ -239,16 +246,21 @@ class Places:
         """Links count: ntfs-3g shows compressed files as such, and real ones are refused later."""
         return entry.name.lower() == self.target.name and not _is_folder(entry)
 
-    def _listed(self, root: WindowsInstall, folder: str) -> list[os.DirEntry[str]]:
-        """The entries of a folder by name; none where it does not exist."""
+    def _folder(self, root: WindowsInstall, folder: str) -> str | None:
+        """A folder as it is spelled on disk; None where there is none, or behind a link."""
+        try:
+            return installs.locate(root.mount, folder)
+        except (OSError, RecoveryKitError) as exc:
+            self.bounds.gap(folder, f"this folder cannot be listed: {why(exc)}")
+            return None
+
+    def _below(self, root: WindowsInstall, folder: str) -> list[os.DirEntry[str]]:
+        """The entries, by name, of a folder whose path is checked: located, or listed itself."""
         self.bounds.folders += 1
         try:
-            found = installs.locate(root.mount, folder)
-            if found is None:
-                return []
-            with os.scandir(root.mount / found) as entries:
+            with os.scandir(root.mount / folder) as entries:
                 listed = list(islice(entries, MAX_ENTRIES + 1))
-        except (OSError, RecoveryKitError) as exc:
+        except OSError as exc:
             self.bounds.gap(folder, f"this folder cannot be listed: {why(exc)}")
             return []
         if len(listed) > MAX_ENTRIES:
@@ -257,17 +269,10 @@ class Places:
         return sorted(listed[:MAX_ENTRIES], key=lambda entry: entry.name)
 
     def _located(self, root: WindowsInstall, path: str) -> str | None:
-        """Where a file lies as spelled on disk; a compressed one looks like a link there."""
-        parent, _, name = path.rpartition("/")
         try:
-            folder = installs.locate(root.mount, parent)
+            return located(root, path)
         except (OSError, RecoveryKitError):
             return None
-        if folder is None:
-            return None
-        names = (entry.name for entry in self._listed(root, folder))
-        found = next((item for item in names if item.casefold() == name.casefold()), None)
-        return None if found is None else f"{folder}/{found}".lstrip("/")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 
+from recoverykit import installs
 from recoverykit.errors import TargetRefusedError
 from recoverykit.evidence import files
 from recoverykit.model import Gap, Source, WindowsInstall
@@ -64,6 +66,22 @@ class Bounds:
         if self.folders >= MAX_FOLDERS and not reading:
             return f"{MAX_FOLDERS} folders were listed"
         return ""
+
+
+def located(root: WindowsInstall, path: str) -> str | None:
+    """Where a file lies as it is spelled on disk, whatever it is; None where there is none.
+
+    `installs.locate` refuses links, and ntfs-3g shows a compressed file as one. Raises OSError, and
+    TargetRefusedError for a folder behind a link.
+    """
+    parent, _, name = path.rpartition("/")
+    folder = installs.locate(root.mount, parent)
+    if folder is None:
+        return None
+    with os.scandir(root.mount / folder) as entries:
+        spelled = sorted(item.name for item in entries if item.name.casefold() == name.casefold())
+    found = name if name in spelled else next(iter(spelled), None)
+    return None if found is None else f"{folder}/{found}".lstrip("/")
 
 
 def whole(root: WindowsInstall, path: str, bounds: Bounds) -> bytes:

@@ -21,7 +21,7 @@ from recoverykit.formats import pe, pe_resources
 from recoverykit.formats.pe_resources import Version
 from recoverykit.model import DriverFile, Evidence, Service, WindowsInstall
 from recoverykit.replacement import image
-from recoverykit.replacement.reading import Bounds, whole
+from recoverykit.replacement.reading import Bounds, located, whole
 
 Inode = tuple[int, int]
 
@@ -101,12 +101,11 @@ def _place(install: WindowsInstall, what: Service | str) -> tuple[str, str, bool
             if what.path is not None:
                 return what.driver, what.path, True
             return what.driver, _missing(install, what), False
-        found = installs.locate(install.mount, what)
+        found = located(install, what)
         if found is not None:
             return PurePosixPath(found).name.lower(), found, True
-        folder = installs.locate(install.mount, str(PurePosixPath(what).parent))
-        name = PurePosixPath(what).name
-        return name.lower(), f"{folder}/{name}" if folder else "", False
+        parent, _, name = what.rpartition("/")
+        return name.lower(), _free(install, installs.locate(install.mount, parent), name), False
     except (OSError, RecoveryKitError):
         name = what.driver if isinstance(what, Service) else PurePosixPath(what).name
         return name.lower(), "", False
@@ -117,14 +116,24 @@ def _missing(install: WindowsInstall, service: Service) -> str:
     image_path = service.image_path.strip().strip('"').replace("/", "\\")
     parent = image_path.rpartition("\\")[0] if image_path else _DRIVERS
     folder = installs.driver_path(install, service.name, parent)[1] if parent else install.folder
-    return f"{folder}/{service.driver}" if folder else ""
+    return _free(install, folder, service.driver)
+
+
+def _free(install: WindowsInstall, folder: str | None, name: str) -> str:
+    """A path that nothing lies at; "" without a folder. Raises for names that Windows has not."""
+    if folder is None or not name:
+        return ""
+    path = f"{folder}/{name}".lstrip("/")
+    return path if installs.locate(install.mount, path) is None else ""
 
 
 def _kernel(install: WindowsInstall) -> tuple[str, tuple[int, ...]]:
     """(machine type, file version) of the kernel; ("", ()) when it cannot be read."""
     try:
-        found = installs.locate(install.mount, f"{install.folder}/{_KERNEL}")
-        with files.opened(install, found or f"{install.folder}/{_KERNEL}") as file:
+        found = located(install, f"{install.folder}/{_KERNEL}")
+        if found is None:
+            return "", ()
+        with files.opened(install, found) as file:
             headers = pe.headers(file.stream)
             version = pe_resources.version(file.stream, headers).version
             return headers.machine, image.numbers(version)

@@ -324,6 +324,8 @@ def test_links_are_not_followed(machine: Machine, tmp_path: Path) -> None:
     (store / "a.inf_amd64_0").symlink_to(outside)
     (store / "b.inf_amd64_0/acme.sys").symlink_to(outside / "acme.sys")
     (store / "b.inf_amd64_0/loop").symlink_to(store)
+    (machine.install.mount / SXS).mkdir()
+    (machine.install.mount / component("acme.inf")).symlink_to(outside)
     (machine.install.mount / "Windows.old").symlink_to(tmp_path)
     found = machine.only()
     assert found.where == f"{STORE}/b.inf_amd64_0/acme.sys"
