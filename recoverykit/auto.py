@@ -15,11 +15,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from recoverykit import console, medium, pipeline, report, report_html, report_json
+from recoverykit import console, medium, pipeline, remedy, report, report_html, report_json
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import consoles, medium_device, reports
 from recoverykit.model import LogPolicy, Outcome, Report, TransactionInfo
+from recoverykit.remedy import Remedy
 from recoverykit.visit import Options
 
 
@@ -152,11 +153,50 @@ def _unattended(screen: Screen, options: Options, mode: Mode) -> int:
     for taken_back in pipeline.take_back_interrupted(None, found, options):
         screen.say(console.overview(taken_back))
         found = pipeline.diagnose(None, options)
+    found = _packs_applied(screen, found, options)
     done = pipeline.carry_out(found, options)
     screen.say("RK-DONE")
     screen.say(console.overview(done))
     _keep(screen, done, options)
     return done.exit_code
+
+
+def _packs_applied(screen: Screen, found: Report, options: Options) -> Report:
+    """What the organisation says comes first; where it acted, nothing else is done at this visit.
+
+    What is left to repair is what stands in the answer.
+    """
+    for signed in _carried(screen):
+        planned = remedy.plan(None, signed, options)
+        if not any(entry.plan for entry in planned.installations):
+            continue
+        screen.say(console.overview(planned))
+        done = pipeline.carry_out(planned, options, remedy.job(signed))
+        screen.say(console.overview(done))
+        _keep(screen, done, options)
+        if any(entry.outcome is Outcome.APPLIED for entry in done.installations):
+            return _settled(done, pipeline.diagnose(None, options))
+    return found
+
+
+def _carried(screen: Screen) -> tuple[Remedy, ...]:
+    try:
+        return remedy.carried()
+    except RecoveryKitError as exc:
+        screen.say(f"The remediation packs of this medium are not used: {exc}")
+        return ()
+
+
+def _settled(done: Report, found: Report) -> Report:
+    """The diagnosis without plans for those that a pack has just repaired."""
+    roots = {entry.install.root for entry in done.installations if entry.outcome is Outcome.APPLIED}
+    entries = (
+        replace(entry, plan=None, plan_digest="", exit_code=0)
+        if entry.install.root in roots
+        else entry
+        for entry in found.installations
+    )
+    return replace(found, installations=tuple(entries))
 
 
 # --- the technician -----------------------------------------------------------------------
@@ -166,6 +206,7 @@ def _technician(screen: Screen, options: Options) -> Ended:
     found = pipeline.diagnose(None, options)
     screen.say("RK-REPORT")
     screen.say(console.overview(found))
+    found = _packs_applied(screen, found, options)
     while True:
         undoable = _undoable(options)
         choice = screen.choose("What shall be done?", console.menu(found, undoable))

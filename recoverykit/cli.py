@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from recoverykit import __version__, cli_bcd, cli_reg
+from recoverykit import __version__, cli_bcd, cli_pack, cli_reg
 from recoverykit.errors import RecoveryKitError
 
 EPILOG = """
@@ -37,6 +37,7 @@ app = typer.Typer(
 
 app.add_typer(cli_reg.app, name="reg")
 app.add_typer(cli_bcd.app, name="bcd")
+app.add_typer(cli_pack.app, name="pack")
 
 
 class Policy(StrEnum):
@@ -45,6 +46,14 @@ class Policy(StrEnum):
     REPLAY = "replay"
     ASK = "ask"
     REFUSE = "refuse"
+
+
+class Age(StrEnum):
+    """Which copies of a driver may replace it."""
+
+    ANY = "any"
+    OLDER = "older"
+    NEWER = "newer"
 
 
 Target = Annotated[
@@ -58,6 +67,10 @@ Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="Do it without asking (for scripts and images).")
 ]
 Details = Annotated[bool, typer.Option("--details", help="Show every suspect and finding.")]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option("--trust", metavar="CERT", help="A certificate (PEM) you trust; repeatable."),
+]
 NtfsLog = Annotated[
     Policy,
     typer.Option(
@@ -131,25 +144,67 @@ def repair(
         bool, typer.Option("--dry-run", help="Show the plan; change nothing.")
     ] = False,
     plan: Annotated[
-        str, typer.Option("--plan", help="Apply only the plan with this digest (from --dry-run).")
+        str,
+        typer.Option("--plan", help="Apply only this plan: its digest, or the file of --export."),
     ] = "",
+    export: Annotated[
+        typer.FileBinaryWrite | None,
+        typer.Option("--export", help="Write the plan to a file, and change nothing."),
+    ] = None,
+    driver: Annotated[
+        str,
+        typer.Option("--driver", help="Act on this driver or service, though it is no culprit."),
+    ] = "",
+    copies: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="A folder or file with good copies of drivers; repeatable."),
+    ] = None,
+    age: Annotated[
+        Age, typer.Option("--age", help="Which versions may replace a driver.")
+    ] = Age.ANY,
+    pack: Annotated[
+        Path | None, typer.Option("--pack", help="Apply a signed remediation pack instead.")
+    ] = None,
+    trust: Trust = None,
     ntfs_log: NtfsLog = Policy.ASK,
 ) -> None:
     """Quarantine the proven culprit as one transaction that can be undone.
 
-    Only a culprit is ever acted on, never a suspect; boot-critical drivers are refused. The
-    plan is shown and asked for first, unless --yes.
+    Only a culprit is ever acted on, never a suspect, unless --driver names it. What Windows needs
+    to start is never disabled, but replaced by a good copy where one is found. The plan is shown
+    and asked for first, unless --yes; the boot check runs before and after, and what it finds worse
+    is taken back.
+
+    Examples: recoverykit repair /dev/sda; recoverykit repair /dev/sda --driver acme.sys;
+    recoverykit repair disk.img --pack fix.toml --trust signing.crt
     """
-    from recoverykit import pipeline, terminal
+    from recoverykit import pipeline, proposal, remedy, replacement, terminal
 
     options = terminal.options(
-        yes=yes, dry_run=dry_run, ntfs_log=ntfs_log, as_json=as_json, plan=plan
+        yes=yes,
+        dry_run=dry_run or export is not None,
+        ntfs_log=ntfs_log,
+        as_json=as_json,
+        plan=plan,
+        choices=proposal.Choices(
+            driver=driver,
+            folders=tuple(copies or ()),
+            trust=terminal.certificates(trust or ()) if pack is None else (),
+            want=replacement.Want(age),
+        ),
     )
-    found = pipeline.diagnose(target, options)
-    if not as_json and not dry_run:
+    job = pipeline.Job()
+    if pack is None:
+        found = pipeline.diagnose(target, options)
+    else:
+        signed = remedy.load(pack, trust or ())
+        found, job = remedy.plan(target, signed, options), remedy.job(signed)
+    if export is not None:
+        terminal.export(found, export)
+    if not as_json and not options.dry_run:
         terminal.show(found)
         typer.echo()
-    terminal.finish(pipeline.carry_out(found, options), as_json=as_json)
+    terminal.finish(pipeline.carry_out(found, options, job), as_json=as_json)
 
 
 @app.command(epilog=EPILOG)
@@ -171,11 +226,20 @@ def undo(
 
 
 @app.command(epilog=EPILOG)
-def check(target: Target = None, as_json: Json = False) -> None:
-    """Walk the Windows loader's job offline, line by line. Changes nothing."""
-    from recoverykit import pipeline, terminal
+def check(target: Target = None, trust: Trust = None, as_json: Json = False) -> None:
+    """Walk the jobs of the boot manager and the loader offline, line by line. Changes nothing.
 
-    terminal.finish(pipeline.check(target, terminal.options()), as_json=as_json)
+    docs/boot-check.md says what each line looks at. With --trust the signatures of boot-start
+    drivers are checked against these certificates.
+
+    Example: recoverykit check /dev/sda
+    """
+    from recoverykit import pipeline, proposal, terminal
+
+    choices = proposal.Choices(trust=terminal.certificates(trust or ()))
+    terminal.finish(
+        pipeline.check(target, terminal.options(choices=choices)), as_json=as_json, details=True
+    )
 
 
 @app.command(epilog=EPILOG)

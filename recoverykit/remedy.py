@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from recoverykit.packs import Detection, Given, Pack, reading, words
+from recoverykit.pipeline import Job
 from recoverykit.repair import plan_json, transaction
 from recoverykit.visit import DEFAULT, Look, Options, summarise, survey, visit
 from signing import cms, keys, manifest
@@ -218,6 +220,11 @@ def plan(target: Path | None, remedy: Remedy, options: Options = DEFAULT) -> Rep
     seen = survey(target, options)
     entries, gaps, notes = visit(seen, looking(remedy, seen.volumes), options)
     return summarise("repair", entries, gaps, notes)
+
+
+def job(remedy: Remedy) -> Job:
+    """What `pipeline.carry_out` has to know of it."""
+    return Job(look=looking(remedy), proof=partial(problems, remedy))
 
 
 def looking(remedy: Remedy, volumes: Sequence[Volume] = ()) -> Look:

@@ -5,17 +5,30 @@ Imported when a verb runs, not before: `--help` answers without the engine behin
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-from typing import NoReturn
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from recoverykit import report, report_json
 from recoverykit.console import Screen
-from recoverykit.errors import UsageError
+from recoverykit.errors import FormatError, NoCulpritError, UsageError, why
 from recoverykit.model import LogPolicy, Report
+from recoverykit.proposal import NONE, Choices
+from recoverykit.repair import plan_json
 from recoverykit.visit import Options
+from signing import keys
+from signing.errors import SigningError
+
+if TYPE_CHECKING:
+    from recoverykit.vouching import Trust
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_LARGEST = 64 << 20  # of an exported plan
 
 
 def options(
@@ -25,16 +38,53 @@ def options(
     ntfs_log: str = LogPolicy.ASK,
     as_json: bool = False,
     plan: str = "",
+    choices: Choices = NONE,
 ) -> Options:
-    """What the flags say, and who is there to ask: nobody where a script reads the output."""
+    """What the flags say, and who is there to ask: nobody where a script reads the output.
+
+    `plan`: a digest, or a file that `--export` wrote. Raises UsageError.
+    """
     watched = sys.stdin.isatty() and not as_json
     return Options(
         dry_run=dry_run,
         ntfs_log=LogPolicy(ntfs_log),
-        expected_digest=plan,
+        expected_digest=_digest(plan),
+        choices=choices,
         say=progress,
         ask=(lambda _: True) if yes else ask if watched else None,
     )
+
+
+def _digest(plan: str) -> str:
+    """Of a plan named by its digest or by the file it was exported to."""
+    if not plan or _DIGEST.fullmatch(plan):
+        return plan
+    try:
+        with Path(plan).open(encoding="ascii") as stream:
+            return plan_json.digest(plan_json.from_json(stream.read(_LARGEST)))
+    except (OSError, ValueError, FormatError) as exc:
+        raise UsageError(
+            f"{plan} is neither the digest of a plan nor an exported plan: {why(exc)}",
+            hint="recoverykit repair --dry-run --export plan.json writes one.",
+        ) from exc
+
+
+def certificates(files: Iterable[Path]) -> Trust:
+    """Those that a person trusts. Raises UsageError."""
+    try:
+        return tuple(keys.load_certificate(file) for file in files)
+    except SigningError as exc:
+        raise UsageError(str(exc), hint=exc.hint) from exc
+
+
+def export(found: Report, file: typer.FileBinaryWrite) -> None:
+    """Write the plan that was made, for --plan. Raises UsageError, NoCulpritError."""
+    plans = [entry.plan for entry in found.installations if entry.plan is not None]
+    if not plans:
+        raise NoCulpritError("there is no plan to export")
+    if len(plans) > 1:
+        raise UsageError("there are plans for several installations: name one volume as TARGET")
+    save(file, plan_json.to_json(plans[0]))
 
 
 def ask(question: str) -> bool:
