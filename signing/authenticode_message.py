@@ -1,9 +1,9 @@
 """The CMS message in a signed executable: read, not judged.
 
 Sources: Microsoft "Windows Authenticode Portable Executable Signature Format" (2008); Microsoft "PE
-Format", "The Attribute Certificate Table"; RFC 2315. Older signers sorted nothing and filled tables
-up, so the encoding is taken as it comes. Not looked at: further and nested signatures, page hashes,
-timestamps.
+Format", "The Attribute Certificate Table"; RFC 2315. Older signers filled tables up, which is no
+DER and is cut off. Sets have to be in DER's order, as in all signed files at hand. Not looked at:
+further and nested signatures, page hashes, timestamps.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _message(digest: bytes, key: SigningKey, how: How) -> bytes:
     image = _sequence(_oid(_PE_IMAGE), _sequence(b"\x03\x01\x00", _tagged(0xA0, link)))
     inside = image + _sequence(algorithm, _tagged(0x04, digest))
     content = _sequence(_oid(_INDIRECT_DATA), _tagged(0xA0, _sequence(inside)))
-    certificates = b"".join(_der(one) for one in (key.certificate, *how.others))
+    certificates = b"".join(sorted(_der(one) for one in (key.certificate, *how.others)))
     signed_data = _sequence(
         _integer(1),
         _set(algorithm),
