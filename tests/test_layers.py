@@ -47,6 +47,47 @@ ALLOWED: dict[str, set[str]] = {
         "recoverykit.model",
         "recoverykit.installs",
     },
+    # The boot check reads what evidence collected, opens files as it does, asks who vouches.
+    "recoverykit.boot.check": {
+        "recoverykit.boot",
+        "recoverykit.diagnosis.boot_path",
+        "recoverykit.evidence.modules",
+        "recoverykit.installs",
+        "recoverykit.vouching",
+        *_PURE,
+    },
+    **{
+        f"recoverykit.boot.check_{noun}": {
+            "recoverykit.boot",
+            "recoverykit.diagnosis.boot_path",
+            "recoverykit.evidence.files",
+            "recoverykit.evidence.modules",
+            "recoverykit.installs",
+            "recoverykit.vouching",
+            *_PURE,
+        }
+        for noun in ("drivers", "files", "storage")
+    },
+    "recoverykit.vouching": {"signing", *_PURE},
+    "recoverykit.replacement": {
+        "recoverykit.replacement",
+        "recoverykit.evidence",
+        "recoverykit.diagnosis.knowledge",
+        "recoverykit.installs",
+        "recoverykit.vouching",
+        *_PURE,
+    },
+    "recoverykit.packs": {
+        "recoverykit.packs",
+        "recoverykit.repair",
+        "recoverykit.replacement",
+        "recoverykit.evidence",
+        "recoverykit.diagnosis.knowledge",
+        "recoverykit.installs",
+        "recoverykit.vouching",
+        "signing",
+        *_PURE,
+    },
     "recoverykit.repair": {
         "recoverykit.repair",
         "recoverykit.diagnosis",
@@ -98,6 +139,7 @@ ALLOWED: dict[str, set[str]] = {
     "recoverykit.medium": {"recoverykit.errors", "recoverykit.model", "signing"},
     "recoverykit": {"recoverykit", "signing"},
     "winpe": {"winpe", "signing", "recoverykit.formats", "recoverykit.errors"},
+    "winpe.packs": {"winpe", "signing", "recoverykit.packs", "recoverykit.errors"},
     "build_media": {"winpe"},
 }
 
@@ -106,10 +148,19 @@ HOMES: dict[str, tuple[str, ...]] = {
     "construct": ("recoverykit.formats", "signing"),
     "pefile": ("recoverykit.formats.pe", "signing.authenticode"),
     "evtx": ("recoverykit.formats.evtx",),
-    "cryptography": ("signing", "winpe", "recoverykit.medium"),
+    "cryptography": (
+        "signing",
+        "winpe",
+        "recoverykit.medium",
+        "recoverykit.packs",
+        "recoverykit.remedy",
+        "recoverykit.replacement",
+        "recoverykit.vouching",
+    ),
     "typer": (
         "recoverykit.cli",
         "recoverykit.cli_bcd",
+        "recoverykit.cli_pack",
         "recoverykit.cli_reg",
         "recoverykit.terminal",
         "winpe",
