@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from recoverykit.replacement import Want, best, image
 from recoverykit.replacement.candidate import Candidate
+from recoverykit.replacement.judgement import acceptable
+from signing import authenticode
 from tests.builders import pe
 from tests.conftest import need, real
 from tests.replacement.conftest import (
@@ -379,3 +382,34 @@ def test_a_driver_of_windows_10_on_later_and_earlier_builds(machine: Machine, sa
     on_windows(machine, "10.0.17763.1")
     told = judged(machine, sample.read_bytes()).refusals
     assert any("belongs to Windows 10.0.18362, newer" in text for text in told)
+
+
+@pytest.mark.parametrize("sample", real("signed/whql_virtio_w11/vioscsi.sys"))
+def test_a_driver_signed_by_microsoft_whose_signer_is_trusted(
+    machine: Machine, sample: Path
+) -> None:
+    """Usable where this Windows has all that it imports, and its signer is trusted."""
+    data = sample.read_bytes()
+    _, message = authenticode.read(io.BytesIO(data))
+    assert message is not None
+    assert message.certificate is not None
+    then = datetime(2023, 7, 22, tzinfo=UTC)
+    (machine.install.mount / DRIVERS / "acme.sys").unlink()
+    asked: dict[str, Any] = {"trust": [message.certificate], "at": then}
+    (missing,) = judged(machine, data, signed=False, **asked).refusals
+    assert missing.startswith("it needs what no file of this Windows offers: ntoskrnl.exe!")
+    give_what_it_imports(machine, data)
+    found = judged(machine, data, signed=False, **asked)
+    assert (found.refusals, found.risks, found.version) == ((), (), "100.93.104.24000")
+    untrusted = acceptable(data, [], then)
+    assert untrusted.startswith(f"{UNKNOWN} (signed by Microsoft Windows Hardware")
+
+
+def give_what_it_imports(machine: Machine, data: bytes) -> None:
+    needs = image.read(data).imports
+    assert needs
+    assert {need.dll.lower() for need in needs} >= {"ntoskrnl.exe", "storport.sys"}
+    for need in needs:
+        strings = windows_driver("10.0.19041.1")
+        path = machine.install.mount / "Windows/System32" / need.dll.lower()
+        path.write_bytes(pe.driver(strings, exports=need.symbols))
