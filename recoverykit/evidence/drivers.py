@@ -129,15 +129,19 @@ class _Examiner:
             damage=_damage(stream, image, known.size, whole=whole),
         )
         if foreign or not known.packed:
-            known = replace(known, unresolved=self._unresolved(known.source.path, stream, image))
+            known = self._linked(known, stream, image)
         return _with_claim(known, stream, image) if foreign and whole else known
 
-    def _unresolved(self, path: str, stream: pe.Stream, image: pe.Headers) -> tuple[str, ...]:
+    def _linked(self, known: DriverFile, stream: pe.Stream, image: pe.Headers) -> DriverFile:
         try:
             needs = pe_imports.imports(stream, image)
         except FormatError:
-            return ()
-        return self.modules.unresolved(path, image.machine, needs)
+            return known
+        return replace(
+            known,
+            unresolved=self.modules.unresolved(known.source.path, image.machine, needs),
+            libraries=tuple(sorted({need.dll.lower() for need in needs})),
+        )
 
 
 def _version(stream: pe.Stream, image: pe.Headers) -> pe_resources.Version:

@@ -228,6 +228,7 @@ def _volume(disk: Disk, read: Read, part: Partition | None, node: blocks.Block |
         filesystem=seen.filesystem,
         path=node.path if node else disk.path,
         offset=0 if node else offset,
+        start=offset,
         size=size,
         number=part.number if part else 0,
         identity=part.identity if part else "",

@@ -245,7 +245,16 @@ def _groups(asked: _Asked) -> Iterator[_Role]:
 
 
 def _linked(asked: _Asked) -> Iterator[_Role]:
-    """A driver that loads at boot does not load without the modules it links to."""
+    """A driver that loads at boot does not load without the modules it links to.
+
+    Drivers of one maker may go together: only what the boot path needs keeps them.
+    """
+    path = {node.service.casefold() for node in asked.path.nodes}
+    needed = {
+        item.driver
+        for item in asked.evidence
+        if isinstance(item, Service) and item.name.casefold() in path
+    }
     early = {
         item.driver
         for item in asked.evidence
@@ -257,10 +266,15 @@ def _linked(asked: _Asked) -> Iterator[_Role]:
         if isinstance(item, DriverFile)
         and item.driver in early
         and asked.service.driver in item.libraries
+        and (item.driver in needed or not _is_of_one_maker(item, asked.file))
     ]
     if users:
         names = ", ".join(users[:3]) + (", ..." if len(users) > 3 else "")
         yield "a library of drivers that start with Windows", f"without it {names} cannot load"
+
+
+def _is_of_one_maker(one: DriverFile, other: DriverFile | None) -> bool:
+    return other is not None and bool(one.company) and one.company == other.company
 
 
 def _file(driver: str, evidence: Sequence[Evidence]) -> DriverFile | None:
