@@ -82,6 +82,14 @@ def security(path: Path) -> bytes | None:
     return _get(path, _SECURITY)
 
 
+def hides_short_name(path: Path) -> bool:
+    """Whether there is a short name here that ntfs-3g does not tell, as the file has several links.
+
+    Once its long name was renamed or removed, that short name is lost: none can be set then.
+    """
+    return _ask(path, _SHORT_NAME)[1] == errno.EMLINK
+
+
 def identity_of_packed(path: Path) -> bytes:
     """What tells a compressed file, which ntfs-3g cannot read, from another: its record, the times
     of its creation and last change, its reparse point. Whoever writes to it unpacks it."""
@@ -171,14 +179,17 @@ def _libc() -> ctypes.CDLL:
 
 
 def _get(path: Path, name: bytes) -> bytes | None:
+    value, code = _ask(path, name)
+    if value is None and code not in _ABSENT:
+        raise OSError(code, os.strerror(code), str(path))
+    return value
+
+
+def _ask(path: Path, name: bytes) -> tuple[bytes | None, int]:
+    """The value, or why there is none."""
     buffer = ctypes.create_string_buffer(_BUFFER)
     size = int(_libc().lgetxattr(os.fsencode(path), name, buffer, _BUFFER))
-    if size >= 0:
-        return buffer.raw[:size]
-    code = ctypes.get_errno()
-    if code in _ABSENT:
-        return None
-    raise OSError(code, os.strerror(code), str(path))
+    return (buffer.raw[:size], 0) if size >= 0 else (None, ctypes.get_errno())
 
 
 def _set(path: Path, name: bytes, value: bytes) -> None:

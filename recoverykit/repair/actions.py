@@ -1,10 +1,11 @@
 """How the actions of a plan change files, each in the same order.
 
-    1. before-image     a copy, or a hive's sectors before and after; written and synced
-    2. INTENT           appended to the journal and synced
-    3. the change       a hive is written in steps, a file is moved by one rename; a new file is
-                        written beside its place, complete, before the old one is moved away
-    4. DONE             appended to the journal and synced
+    1. before-images    copies, or a hive's sectors before and after, and new files, complete: all
+                        of them before the first change, which then needs no new name in our folder
+    2. the blocks       of the folders between which a file is about to be moved (`folder_blocks`)
+    3. INTENT           appended to the journal and synced
+    4. the change       a hive is written in steps, a file is moved by one rename
+    5. DONE             appended to the journal and synced
 
 A hive is written in place, with its log (`formats.hive_save` says in which order, and why every cut
 leaves the old hive or the new one); it is never replaced by another file. A driver's file is never
@@ -24,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 
 from recoverykit import durable, installs
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, TargetRefusedError
 from recoverykit.formats import hive_files, hive_save
 from recoverykit.formats.hive_edit import Edited
 from recoverykit.formats.hive_files import FilePatch, HiveFiles
@@ -33,9 +34,18 @@ from recoverykit.formats.regf_log import Recovery
 from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
 from recoverykit.model import EditHive, InstallFile, Plan, QuarantineFile, RegistryChange
-from recoverykit.repair import hives
-from recoverykit.repair.journal import QUARANTINE, Intent, Journal, describe, locate, stands
-from recoverykit.repair.state import file_state
+from recoverykit.repair import folder_blocks, hives
+from recoverykit.repair.journal import (
+    QUARANTINE,
+    STAGING,
+    Intent,
+    Journal,
+    Kept,
+    describe,
+    locate,
+    stands,
+)
+from recoverykit.repair.state import file_state, keeps_short_name
 
 _STORAGE = 0x200 | 0x400 | 0x800  # FILE_ATTRIBUTE_SPARSE_FILE, _REPARSE_POINT, _COMPRESSED
 
@@ -92,10 +102,17 @@ def prepare(
         if edits[-1].before != seen[path]:
             raise RecoveryKitError(f"{path} changed while the repair was being made")
     others = [action for action in plan.actions if not isinstance(action, EditHive)]
-    return (*edits, *(_file_change(action, supply) for action in others))
+    return (*edits, *(_file_change(mount, action, supply) for action in others))
 
 
-def _file_change(action: QuarantineFile | InstallFile, supply: Mapping[str, bytes]) -> Change:
+def _file_change(
+    mount: Path, action: QuarantineFile | InstallFile, supply: Mapping[str, bytes]
+) -> Change:
+    path = locate(mount, action.path)
+    if stands(path) and not keeps_short_name(path):
+        raise TargetRefusedError(
+            f"{action.path} has other hard links and a short name that would be lost with it"
+        )
     if isinstance(action, QuarantineFile):
         return Change(action.path, action.sha256)
     content = supply.get(action.sha256)
@@ -136,6 +153,25 @@ def places(journal: Journal, changes: Sequence[Change]) -> dict[str, str]:
     return found
 
 
+def stock(journal: Journal, changes: Sequence[Change], places: Mapping[str, str]) -> None:
+    """Make every file the changes and their undo will need. Raises OSError, RecoveryKitError."""
+    for number, change in enumerate(changes):
+        target = locate(journal.mount, change.target)
+        image = journal.folder / f"{number:04}.before"
+        spare = journal.folder / f"{len(changes) + number:04}.before"
+        if change.hive is not None:
+            durable.write(image, hive_files.pack(change.hive.record), PRIVATE_FILE)
+            durable.write(spare, b"", PRIVATE_FILE)  # for an undo by value
+            continue
+        if change.before:
+            _keep(journal, target, change, image)
+        if change.installs is not None:
+            durable.write(stage(journal, number, target), change.installs, PRIVATE_FILE)
+        kept = _blocks(journal, number, target, places.get(change.target, ""))
+        if kept:
+            durable.write(_blocks_file(journal, number), kept, PRIVATE_FILE)
+
+
 def carry_out(journal: Journal, change: Change, place: str = "") -> None:
     """Make one change, journalled. Raises OSError, RecoveryKitError.
 
@@ -152,40 +188,75 @@ def carry_out(journal: Journal, change: Change, place: str = "") -> None:
 def _quarantine(journal: Journal, change: Change, place: str) -> None:
     target = locate(journal.mount, change.target)
     intent = replace(_intent(journal, change, change.before), moved_to=place)
-    _keep(journal, target, intent)
+    intent = replace(intent, blocks=keep_blocks(journal, intent))
     journal.append("intent", **describe(intent))
     durable.move(target, locate(journal.mount, intent.moved_to))
     journal.append("done", number=intent.number)
 
 
-def _keep(journal: Journal, target: Path, intent: Intent) -> None:
+def _keep(journal: Journal, target: Path, change: Change, image: Path) -> None:
     """The copy, for the case that somebody empties the quarantine; not of what we cannot read."""
     if installs.is_packed(target):
-        same = file_state(journal.mount, intent.target).sha256 == intent.before
+        same = file_state(journal.mount, change.target).sha256 == change.before
     else:
-        same = durable.copy(target, journal.folder / intent.image, PRIVATE_FILE) == intent.before
+        same = durable.copy(target, image, PRIVATE_FILE) == change.before
     if not same:
         raise RecoveryKitError(f"{target} changed while the repair was being made")
 
 
 def _install(journal: Journal, change: Change, content: bytes, place: str) -> None:
     target = locate(journal.mount, change.target)
-    intent = replace(_intent(journal, change, sha256(content)), installed=True)
-    if change.before:
-        intent = replace(intent, moved_to=place)
-        _keep(journal, target, intent)
-    elif stands(target):
+    intent = replace(_intent(journal, change, sha256(content)), installed=True, moved_to=place)
+    if not change.before and stands(target):
         raise RecoveryKitError(f"{target} appeared while the repair was being made")
+    staged = stage(journal, intent.number, target)
+    dress(staged, of_a_new_file(intent.metadata), times=False)
+    intent = replace(intent, blocks=keep_blocks(journal, intent))
     journal.append("intent", **describe(intent))
-    beside = stage(journal, target)
-    durable.write(beside, content, intent.metadata.security)
-    dress(beside, of_a_new_file(intent.metadata), times=False)
-    if change.before:
-        durable.move(target, locate(journal.mount, intent.moved_to))
-    durable.move(beside, target)
+    if place:
+        durable.move(target, locate(journal.mount, place))
+    durable.move(staged, target)
     if intent.metadata.short_name is not None:
         durable.name_short(target, intent.metadata.short_name)
     journal.append("done", number=intent.number)
+
+
+def keep_blocks(journal: Journal, intent: Intent) -> Kept | None:
+    """Keep the blocks of the folders and files of a move that comes next; durable."""
+    target = locate(journal.mount, intent.target)
+    short = intent.metadata.short_name
+    names = [short.decode("utf-8", "replace")] if short else []
+    kept = _blocks(journal, intent.number, target, intent.moved_to, names)
+    if not kept:
+        return None
+    path = _blocks_file(journal, intent.number)
+    fill(path, kept)
+    return Kept(path.name, sha256(kept), len(kept))
+
+
+def _blocks(
+    journal: Journal, number: int, target: Path, place: str, names: Sequence[str] = ()
+) -> bytes:
+    paths = [target, stage(journal, number, target)]
+    if place:
+        paths.append(locate(journal.mount, place))
+    ours = [*names, *(path.name for path in paths)]
+    files = [path for path in paths if stands(path)]
+    return folder_blocks.take(journal.mount, files, {path.parent for path in paths}, ours)
+
+
+def _blocks_file(journal: Journal, number: int) -> Path:
+    return journal.folder / f"{number:04}.blocks"
+
+
+def fill(path: Path, content: bytes) -> None:
+    """Write a file of the transaction, which may be there already."""
+    if not stands(path):
+        durable.write(path, content, PRIVATE_FILE)
+        return
+    durable.patch(path, [(0, content)])
+    if path.stat().st_size > len(content):
+        durable.shorten(path, len(content))
 
 
 def of_a_new_file(metadata: Metadata) -> Metadata:
@@ -206,10 +277,7 @@ def rewrite(journal: Journal, event: str, change: Change, write: HiveWrite) -> N
         patch=sha256(record),
         logs=_logs(target.parent, write),
     )
-    image = journal.folder / intent.image
-    if stands(image):  # of an undo that was cut before it could say so
-        durable.remove(image)
-    durable.write(image, record, PRIVATE_FILE)
+    fill(journal.folder / intent.image, record)
     if hives.files(target) != write.saving.before:
         raise RecoveryKitError(f"{target} changed while the repair was being made")
     journal.append(event, **describe(intent))
@@ -260,9 +328,10 @@ def _as_sibling(like: Path) -> Metadata:
     return Metadata(security=kept.security, attributes=attributes)
 
 
-def stage(journal: Journal, target: Path) -> Path:
-    """The file that is written beside `target` and then takes its place."""
-    return target.with_name(f"{target.name}.{journal.id}")
+def stage(journal: Journal, number: int, target: Path) -> Path:
+    """The new file that takes the place of `target`; in our folder, so that Windows' own folders
+    get no names but those that stay."""
+    return journal.folder / STAGING / f"{number:04}-{target.name}"
 
 
 def dress_hive(target: Path, intent: Intent, *, times: bool) -> None:

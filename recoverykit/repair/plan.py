@@ -61,6 +61,7 @@ def _content(install: WindowsInstall, suspect: Suspect) -> Plan | Refusal:
     if not can_be_put_back(install.mount / path):
         return refusal(suspect, "it has other hard links, so it could not be put back exactly.")
     state = file_state(install.mount, path)
+    reason = "it is moved into the folder of this repair; its driver stays"
     return Plan(
         root=install.root,
         driver=suspect.driver,
@@ -70,6 +71,7 @@ def _content(install: WindowsInstall, suspect: Suspect) -> Plan | Refusal:
         preconditions=(state,),
         space_needed=2 * state.size + MARGIN,
         title=f"quarantine {suspect.driver} (data of service {suspect.service})",
+        decisions=(Decision("content file", path, changed=True, reason=reason),),
     )
 
 

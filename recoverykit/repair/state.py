@@ -12,7 +12,8 @@ from recoverykit.formats.regf_log import LOGS
 from recoverykit.host import ntfs_metadata
 from recoverykit.model import FileState
 
-_SHORT = re.compile(r"[^ .]{1,8}(\.[^ .]{1,3})?")
+_PART = r"[\w!#$%&'()@^`{}~-]"
+_SHORT = re.compile(rf"{_PART}{{1,8}}(\.{_PART}{{1,3}})?", re.ASCII)  # an 8.3 name
 _CHUNK = 1 << 20
 
 
@@ -39,15 +40,26 @@ def file_state(mount: Path, relative: str) -> FileState:
 def is_linked(path: Path) -> bool:
     """Whether a file has more hard links than its names in this folder.
 
-    ntfs-3g counts a short name that differs from the long one as a link.
+    ntfs-3g counts a short name that differs from the long one as a link, and tells it only of a
+    file without other links.
     """
-    return path.lstat().st_nlink > (1 if _SHORT.fullmatch(path.name) else 2)
+    short = ntfs_metadata.read(path).short_name
+    apart = short is not None and short.decode("utf-8", "replace").lower() != path.name.lower()
+    return path.lstat().st_nlink > (2 if apart else 1)
 
 
 def can_be_put_back(path: Path) -> bool:
     """Whether moving a file away and back restores it exactly, names included."""
     mode = path.lstat().st_mode
     return (stat.S_ISREG(mode) or installs.is_packed(path)) and not is_linked(path)
+
+
+def keeps_short_name(path: Path) -> bool:
+    """Whether a file that leaves its place gets its short name again when it comes back.
+
+    It does not where ntfs-3g hides one; but a name that is 8.3 itself is its own short name.
+    """
+    return bool(_SHORT.fullmatch(path.name)) or not ntfs_metadata.hides_short_name(path)
 
 
 def logs(mount: Path, hive: str) -> list[str]:
