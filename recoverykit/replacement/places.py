@@ -137,10 +137,10 @@ class Places:
             key = f"ControlSet{install.control_set:03}\\Control\\EarlyLaunch"
             found = self.hive.find(key) if self.hive else None
             value = found.value("BackupPath") if found else None
+            return ((value.string if value else None) or "").rstrip("\\")
         except RecoveryKitError as exc:
             self.bounds.gap(install.system_hive, f"BackupPath cannot be read: {why(exc)}")
             return ""
-        return ((value.string if value else None) or "").rstrip("\\")
 
     # --- the component store --------------------------------------------------------------
 

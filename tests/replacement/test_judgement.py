@@ -406,10 +406,10 @@ def test_a_driver_signed_by_microsoft_whose_signer_is_trusted(
 
 
 def give_what_it_imports(machine: Machine, data: bytes) -> None:
-    needs = image.read(data).imports
-    assert needs
-    assert {need.dll.lower() for need in needs} >= {"ntoskrnl.exe", "storport.sys"}
-    for need in needs:
+    imports = image.read(data).imports
+    assert imports
+    assert {item.dll.lower() for item in imports} >= {"ntoskrnl.exe", "storport.sys"}
+    for item in imports:
         strings = windows_driver("10.0.19041.1")
-        path = machine.install.mount / "Windows/System32" / need.dll.lower()
-        path.write_bytes(pe.driver(strings, exports=need.symbols))
+        path = machine.install.mount / "Windows/System32" / item.dll.lower()
+        path.write_bytes(pe.driver(strings, exports=item.symbols))

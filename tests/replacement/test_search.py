@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recoverykit.errors import FormatError
 from recoverykit.formats.hive import Hive
 from recoverykit.replacement import Candidate, Offer, Origin, Root, Search, Want, best, reading
 from tests.builders import hive
@@ -447,6 +448,41 @@ def test_damaged_candidates_never_raise(machine: Machine) -> None:
     assert usable
     assert refused
     assert time.process_time() - begun < 0.2 * MUTATIONS
+
+
+def test_hostile_names_and_hives_never_raise(machine: Machine) -> None:
+    rng = random.Random(20240720)
+    backup = {"BackupPath": hive.sz("C:\\Windows\\ELAMBKUP")}
+    system = hive.build({"ControlSet001": {"Control": {"EarlyLaunch": backup}}})
+    machine.put(f"{PACKAGE}/acme.sys", stub(acme()))
+    for number in range(MUTATIONS):
+        letters = [rng.choice("a.\x1b\n\\:*\udc80Ω _-") for _ in range(rng.randrange(1, 40))]
+        parent = rng.choice((STORE, SXS, f"{SXS}/Backup", "", "Windows.old", PACKAGE))
+        folder = machine.install.mount / parent / f"{''.join(letters)}{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "acme.sys").write_bytes(letters[0].encode("utf-8", "surrogateescape"))
+        bad = bytearray(system)
+        for _ in range(rng.randrange(6)):
+            bad[rng.randrange(0x1000, len(bad))] = rng.randrange(256)
+        search = machine.find(hive=as_opened(bytes(bad)))
+        assert best(search.candidates) is not None
+        assert all(item.where.isprintable() for item in search.candidates)
+        assert len(search.gaps) <= reading.MAX_GAPS
+
+
+def as_opened(system: bytes) -> Hive | None:
+    """None where not even its root can be read: then nobody asks it anything."""
+    try:
+        return Hive(system)
+    except FormatError:
+        return None
+
+
+def test_a_backup_folder_outside_of_the_volume(machine: Machine) -> None:
+    for folder in ("C:\\..\\..\\etc", "\\\\server\\share", "\\??\\UNC\\x", "C:\\a:b", "*"):
+        backup = {"BackupPath": hive.sz(folder)}
+        system = Hive(hive.build({"ControlSet001": {"Control": {"EarlyLaunch": backup}}}))
+        assert machine.find(hive=system).candidates == ()
 
 
 def test_nothing_is_written(machine: Machine) -> None:
