@@ -185,7 +185,7 @@ class _Work:
         state = file_state(self.install.mount, path)
         if state.sha256 == act.sha256:
             return []
-        content = supply.find(act, self.install, self.given)
+        content = supply.find(act, path, self.install, self.evidence, self.given)
         self.supply[act.sha256] = content
         new = FileState(path, act.sha256, len(content))
         service = seen.services[0] if seen.services else None

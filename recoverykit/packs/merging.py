@@ -66,9 +66,11 @@ def one_each(changes: Iterable[RegistryChange]) -> tuple[RegistryChange, ...]:
     for change in changes:
         place = _place(change)
         earlier = found.get(place)
-        if earlier is None or earlier == change:
+        if earlier is None:
             found[place] = change
             continue
+        if (earlier.before, earlier.after) == (change.before, change.after):
+            continue  # spelled otherwise at most
         together = _both(earlier, change)
         if together is None:
             name = change.name if isinstance(change, ValueChange) else "the key"

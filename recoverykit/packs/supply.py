@@ -1,32 +1,31 @@
 """The bytes a pack wants to install: found by their SHA-256 among the files that came with it.
 
-Nothing is fetched. A driver is taken only if it is one for this machine, and if somebody trusted
-signed it (`vouching`): a pack vouches for which bytes it means, not for what Windows will load.
+Nothing is fetched. A pack says which bytes it means, not that Windows will load them: they are
+judged as every other replacement is (`replacement.judgement`): made for this Windows, the same
+product, and signed by somebody trusted. What is only a risk, the author of the pack has taken.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recoverykit import vouching
-from recoverykit.errors import FormatError, TargetRefusedError
-from recoverykit.formats import pe
-from recoverykit.model import WindowsInstall
+from recoverykit.errors import TargetRefusedError
+from recoverykit.model import Evidence, WindowsInstall
 from recoverykit.packs.pack import Replace
-from recoverykit.vouching import Standing
+from recoverykit.replacement import Want, judgement, target
+from recoverykit.replacement.judgement import Rules
+from recoverykit.replacement.reading import Bounds
 
 if TYPE_CHECKING:
     from cryptography import x509
 
 LARGEST = 64 << 20  # bytes of one driver
-
-_NATIVE = 1  # IMAGE_SUBSYSTEM_NATIVE
+_SECONDS = 30.0  # for reading the file that is there now
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,18 @@ class Given:
 NOTHING = Given()
 
 
-def find(act: Replace, install: WindowsInstall, given: Given) -> bytes:
-    """The new file. Raises TargetRefusedError with one clause that says why there is none."""
+def find(
+    act: Replace, path: str, install: WindowsInstall, evidence: Sequence[Evidence], given: Given
+) -> bytes:
+    """The new file for `path`. Raises TargetRefusedError saying why there is none."""
     content = _beside(act, given.folders)
-    _require_for(install, content, act.file)
     if given.at is None:
         raise TargetRefusedError(f"nobody can say who signed {act.file}")
-    standing, why = vouching.standing(io.BytesIO(content), given.trust, given.at)
-    if standing is not Standing.VOUCHED:
-        raise TargetRefusedError(f"whether Windows would load {act.file} is not known: {why}")
+    rules = Rules(Want.ANY, given.trust, given.at)
+    held = target.of(install, path, evidence, Bounds(_SECONDS))
+    refusals = judgement.judge(held, content, act.sha256, rules).refusals
+    if refusals:
+        raise TargetRefusedError(f"{act.file} may not take its place: {'; '.join(refusals)}")
     return content
 
 
@@ -70,15 +72,3 @@ def _beside(act: Replace, folders: Sequence[Path]) -> bytes:
         f"{act.file} with SHA-256 {act.sha256} must lie beside the pack, and {found}; nothing is "
         f"fetched here: put it there{where}"
     )
-
-
-def _require_for(install: WindowsInstall, content: bytes, name: str) -> None:
-    try:
-        image = pe.headers(io.BytesIO(content))
-    except FormatError as exc:
-        raise TargetRefusedError(f"{name} is no driver: {exc.problem}") from exc
-    if image.subsystem != _NATIVE:
-        raise TargetRefusedError(f"{name} is a program, not a driver")
-    if image.machine != install.architecture:
-        here = install.architecture or "an unknown kind of processor"
-        raise TargetRefusedError(f"{name} is for {image.machine}, and this Windows for {here}")

@@ -295,7 +295,7 @@ def test_conditions_combined(
     ],
 )
 def test_only_some_windows(disk: Path, only: str, install: dict[str, str], applies: object) -> None:
-    found = detect(disk, file() + f"[only]\n{only}\n", **install)
+    found = detect(disk, file() + f"[only]\n{only}\n", (), **install)
     assert found.applies is applies
     assert bool(found.seen) is (applies is True)
 

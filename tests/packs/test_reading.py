@@ -59,7 +59,7 @@ def test_what_is_no_signature(key: SigningKey, signature: bytes) -> None:
 
 def test_an_expired_key_signs_nothing() -> None:
     old = certified(Shape(since=NOW - 2 * YEAR, until=NOW - YEAR))
-    with pytest.raises(KeyFileError, match="expired|ran out|valid"):
+    with pytest.raises(KeyFileError, match=r"20\d\d"):
         cms.sign_detached(CONTENT, old)
 
 
@@ -131,17 +131,21 @@ def mutated(rng: random.Random) -> bytes:
 
 def test_mutations_are_read_or_refused_in_words() -> None:
     rng = random.Random(2024)
-    refusals = 0
-    for _ in range(MUTATIONS):
-        content = mutated(rng)
-        began = time.monotonic()
-        try:
-            packs.check(content)
-        except (FormatError, UsageError) as exc:
-            refusals += 1
-            assert str(exc).isprintable()
-        assert time.monotonic() - began < 2
-    assert refusals > MUTATIONS // 2
+    said = [_said(mutated(rng)) for _ in range(MUTATIONS)]
+    assert all(text.isprintable() for text in said)
+    assert sum(map(bool, said)) > MUTATIONS // 2
+
+
+def _said(content: bytes) -> str:
+    """The refusal; "" for a pack that was read. Anything else that is raised fails the test."""
+    began = time.process_time()
+    try:
+        packs.check(content)
+    except (FormatError, UsageError) as exc:
+        return str(exc)
+    finally:
+        assert time.process_time() - began < 2
+    return ""
 
 
 def test_mutations_of_what_is_signed_are_refused(key: SigningKey) -> None:
