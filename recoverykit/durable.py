@@ -73,6 +73,17 @@ def patch(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
         os.close(descriptor)
 
 
+def overwrite(device: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
+    """Write (offset, bytes) pieces into a volume that nothing has mounted. Cut: any of them."""
+    descriptor = os.open(device, _INSIDE)
+    try:
+        for at, content in pieces:
+            _write_at(descriptor, content, at)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def shorten(path: Path, size: int) -> None:
     """Cut a file to `size` bytes; refuses to make it longer. Cut: the old length or the new."""
     descriptor = os.open(path, _INSIDE)

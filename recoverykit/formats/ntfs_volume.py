@@ -45,7 +45,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attribute:
+class Attribute:
     type: int
     name: str
     stream: Stream
@@ -64,11 +64,11 @@ class NtfsVolume:
         """Raises FormatError when this is no NTFS volume or $MFT itself cannot be read."""
         boot = NtfsBoot.parse(read(0, 512))
         first = unprotect(read(boot.mft, boot.record_size), b"FILE", boot.mft)
-        mft = _one(_attributes(first, boot, boot.mft), DATA, "")
+        mft = _one(attributes(first, boot, boot.mft), DATA, "")
         if mft is None or not mft.runs:
             raise FormatError("$MFT", boot.mft, "no data runs")
         beginning = cls(read, boot, mft)
-        spread = _one(_attributes(first, boot, boot.mft), ATTRIBUTE_LIST, "")
+        spread = _one(attributes(first, boot, boot.mft), ATTRIBUTE_LIST, "")
         return _with_all_extents(beginning, spread) if spread else beginning
 
 
@@ -90,18 +90,18 @@ def contents(volume: NtfsVolume, stream: Stream, offset: int, length: int) -> by
 
 def stream(volume: NtfsVolume, number: int, kind: int = DATA, name: str = "") -> Stream | None:
     """One attribute of an MFT record; None when the record has none such."""
-    record, where = _record(volume, number)
-    found = _one(_attributes(record, volume.boot, where), kind, name)
+    record, where = file_record(volume, number)
+    found = _one(attributes(record, volume.boot, where), kind, name)
     if found is not None:
         return found
-    spread = _one(_attributes(record, volume.boot, where), ATTRIBUTE_LIST, "")
+    spread = _one(attributes(record, volume.boot, where), ATTRIBUTE_LIST, "")
     if spread is None:
         return None
     elsewhere = _listed(contents(volume, spread, 0, _MAX_LIST), kind, name)
     if elsewhere is None or elsewhere == number:
         return None
-    record, where = _record(volume, elsewhere)
-    return _one(_attributes(record, volume.boot, where), kind, name)
+    record, where = file_record(volume, elsewhere)
+    return _one(attributes(record, volume.boot, where), kind, name)
 
 
 def find_in_root(volume: NtfsVolume, name: str) -> int | None:
@@ -129,7 +129,8 @@ def unprotect(data: bytes, magic: bytes, where: int) -> bytes:
     return bytes(whole)
 
 
-def _record(volume: NtfsVolume, number: int) -> tuple[bytes, int]:
+def file_record(volume: NtfsVolume, number: int) -> tuple[bytes, int]:
+    """One record of $MFT, unprotected, and where in $MFT it lies. FormatError: not one in use."""
     size = volume.boot.record_size
     data = contents(volume, volume.mft, number * size, size)
     where = number * size
@@ -141,7 +142,8 @@ def _record(volume: NtfsVolume, number: int) -> tuple[bytes, int]:
     return record, where
 
 
-def _attributes(record: bytes, boot: NtfsBoot, where: int) -> Iterator[_Attribute]:
+def attributes(record: bytes, boot: NtfsBoot, where: int) -> Iterator[Attribute]:
+    """What a record holds, of which the runs of a later part begin with that part."""
     at = struct.unpack_from("<H", record, 20)[0]
     while at + 8 <= len(record):
         kind, length = struct.unpack_from("<II", record, at)
@@ -154,19 +156,19 @@ def _attributes(record: bytes, boot: NtfsBoot, where: int) -> Iterator[_Attribut
     raise FormatError("FILE record", where, "the attributes have no end")
 
 
-def _attribute(data: bytes, kind: int, boot: NtfsBoot, where: int) -> _Attribute:
+def _attribute(data: bytes, kind: int, boot: NtfsBoot, where: int) -> Attribute:
     non_resident, name_length, name_at = struct.unpack_from("<BBH", data, 8)
     name = data[name_at : name_at + 2 * name_length].decode("utf-16-le", "replace")
     if not non_resident:
         size, start = struct.unpack_from("<IH", data, 16)
         if start + size > len(data):
             raise FormatError("FILE record", where, "resident value leaves its attribute")
-        return _Attribute(kind, name, Stream(size, data[start : start + size]))
+        return Attribute(kind, name, Stream(size, data[start : start + size]))
     if len(data) < 64:
         raise FormatError("FILE record", where, "attribute header cut off")
     (runs_at,) = struct.unpack_from("<H", data, 32)
     (size,) = struct.unpack_from("<Q", data, 48)
-    return _Attribute(kind, name, Stream(size, b"", _runs(data[runs_at:], boot, where)))
+    return Attribute(kind, name, Stream(size, b"", _runs(data[runs_at:], boot, where)))
 
 
 def _runs(data: bytes, boot: NtfsBoot, where: int) -> tuple[tuple[int, int], ...]:
@@ -191,7 +193,7 @@ def _runs(data: bytes, boot: NtfsBoot, where: int) -> tuple[tuple[int, int], ...
     return tuple(runs)
 
 
-def _one(attributes: Iterator[_Attribute], kind: int, name: str) -> Stream | None:
+def _one(attributes: Iterator[Attribute], kind: int, name: str) -> Stream | None:
     for attribute in attributes:
         if attribute.type == kind and attribute.name == name:
             return attribute.stream
@@ -200,12 +202,12 @@ def _one(attributes: Iterator[_Attribute], kind: int, name: str) -> Stream | Non
 
 def _with_all_extents(volume: NtfsVolume, spread: Stream) -> NtfsVolume:
     """A fragmented $MFT keeps the rest of its runs in other records of its own."""
-    listed = list(_list_entries(contents(volume, spread, 0, _MAX_LIST)))
+    listed = list(list_entries(contents(volume, spread, 0, _MAX_LIST)))
     for kind, name, lowest, number in sorted(listed, key=lambda entry: entry[2])[:_MAX_EXTENTS]:
         if kind != DATA or name or not lowest:
             continue
-        record, where = _record(volume, number)
-        more = _one(_attributes(record, volume.boot, where), DATA, "")
+        record, where = file_record(volume, number)
+        more = _one(attributes(record, volume.boot, where), DATA, "")
         if more is None or lowest * volume.boot.cluster_size != sum(n for _, n in volume.mft.runs):
             raise FormatError("$MFT", where, "an extent is missing")
         whole = Stream(volume.mft.size, b"", volume.mft.runs + more.runs)
@@ -215,13 +217,13 @@ def _with_all_extents(volume: NtfsVolume, spread: Stream) -> NtfsVolume:
 
 def _listed(data: bytes, kind: int, name: str) -> int | None:
     """The record that holds the beginning of an attribute, from an attribute list."""
-    for *entry, number in _list_entries(data):
+    for *entry, number in list_entries(data):
         if entry == [kind, name, 0]:
             return number
     return None
 
 
-def _list_entries(data: bytes) -> Iterator[tuple[int, str, int, int]]:
+def list_entries(data: bytes) -> Iterator[tuple[int, str, int, int]]:
     """(attribute type, name, first cluster, MFT record number) of an attribute list."""
     at = 0
     while at + 26 <= len(data):

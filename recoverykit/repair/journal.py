@@ -31,7 +31,7 @@ from recoverykit.model import RegistryChange, TransactionInfo
 from recoverykit.repair import record
 
 HOME = "RecoveryKit"
-QUARANTINE = "quarantine"
+QUARANTINE, STAGING = "quarantine", "staging"
 OPEN, CLOSED = "journal.jsonl", "journal.undone"
 VERSION = 3  # 2: before files were installed; 1: before changes of keys and of a value's size
 _READ = (2, VERSION)
@@ -42,10 +42,20 @@ _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')
 _IMAGE = re.compile(r"\d{4}\.before")
+_BLOCKS = re.compile(r"\d{4}\.blocks")
 _RAW = ("security", "attributes", "times", "short_name")  # of Metadata
 
 
 # --- values -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of the transaction that holds the blocks of folders (`folder_blocks`)."""
+
+    file: str  # "0000.blocks"
+    sha256: str  # of its first `size` bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class Intent:
     patch: str = ""  # sha256 of the record of a hive's sectors; "": the image is a copy
     logs: tuple[tuple[str, Metadata], ...] = ()  # of a hive, by name, that are written to as well
     installed: bool = False  # a new file (`after`) takes the place of the old one, if any
+    blocks: Kept | None = None  # of a move: what `mend` puts back after a cut
 
     @property
     def is_hive(self) -> bool:
@@ -80,6 +91,7 @@ class Entries:
     committed: bool = False
     undo_begun: bool = False
     undone: bool = False
+    moving: Kept | None = None  # the last line says that a move was about to be made
     last_chain: str = ""
     torn: bool = False  # the file does not end with a whole line
 
@@ -141,7 +153,8 @@ def create(mount: Path, identity: str, begin: Mapping[str, object]) -> Journal:
     protected = _home(mount)
     journal = Journal(mount, identity)
     durable.make_folder(journal.folder, ntfs_metadata.PRIVATE_FOLDER)
-    durable.make_folder(journal.folder / QUARANTINE, ntfs_metadata.PRIVATE_FOLDER)
+    for name in (QUARANTINE, STAGING):
+        durable.make_folder(journal.folder / name, ntfs_metadata.PRIVATE_FOLDER)
     fields = {"event": "begin", "version": VERSION, "id": identity, "protected": protected, **begin}
     durable.write(journal.folder / OPEN, _line("", fields), ntfs_metadata.PRIVATE_FILE)
     return journal
@@ -173,7 +186,8 @@ def require_ours(folder: Path) -> None:
 
 def find(mount: Path) -> tuple[Journal, ...]:
     """Every transaction on a volume, oldest first; a folder whose first line was never written
-    is none. Raises OSError and TargetRefusedError (a folder that is not ours)."""
+    is none, nor is one whose journal has no file behind its name: all that a cut while it was made
+    can leave. Raises OSError and TargetRefusedError (a folder that is not ours)."""
     home = mount / HOME
     if not stands(home):
         return ()
@@ -189,10 +203,18 @@ def find(mount: Path) -> tuple[Journal, ...]:
 def _begun(journal: Journal) -> bool:
     """A folder that a cut left unprotected holds no journal yet; it is passed over."""
     for path in (journal.folder / OPEN, journal.folder / CLOSED):
-        if path.is_file() and _has_line(path):
+        if _is_file(path) and _has_line(path):
             require_ours(journal.folder)
             return True
     return False
+
+
+def _is_file(path: Path) -> bool:
+    """Also False where a folder lists the name, and ntfs-3g finds no file for it (EIO)."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _has_line(path: Path) -> bool:
@@ -293,6 +315,7 @@ def _entries(
         committed=bool(said["commit"]),
         undo_begun=bool(said["undo"]),
         undone=bool(said["undone"]),
+        moving=_kept_blocks(events[-1][1]),
         last_chain=chain,
         torn=torn,
     )
@@ -317,6 +340,7 @@ def _intent(fields: Mapping[str, Any]) -> Intent:
         str(fields["patch"]),
         tuple((str(name), _metadata(kept)) for name, kept in fields["logs"].items()),
         bool(fields.get("installed", False)),
+        _kept_blocks(fields),
     )
     _require(not any(_FORBIDDEN.search(name) or "/" in name for name, _ in intent.logs))
     nothing = intent.installed and not intent.before and not intent.moved_to
@@ -338,10 +362,27 @@ def describe(intent: Intent) -> dict[str, object]:
         "moved_to": intent.moved_to,
         "patch": intent.patch,
         "installed": intent.installed,
+        **describe_blocks(intent.blocks),
         "metadata": _kept(intent.metadata),
         "logs": {name: _kept(metadata) for name, metadata in intent.logs},
         "changes": [record.describe(change) for change in intent.changes],
     }
+
+
+def describe_blocks(kept: Kept | None) -> dict[str, object]:
+    """The field of a line that says where the blocks of folders are; none where none are kept."""
+    if kept is None:
+        return {}
+    return {"blocks": {"file": kept.file, "sha256": kept.sha256, "size": kept.size}}
+
+
+def _kept_blocks(fields: Mapping[str, Any]) -> Kept | None:
+    said = fields.get("blocks")
+    if said is None:
+        return None
+    kept = Kept(str(said["file"]), str(said["sha256"]), int(said["size"]))
+    _require(_BLOCKS.fullmatch(kept.file) and _HASH.fullmatch(kept.sha256))
+    return kept
 
 
 def _kept(metadata: Metadata) -> dict[str, object]:
@@ -369,6 +410,9 @@ _MEANINGS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "commit": dict,
     "undo": dict,
     "undone": dict,
+    "moving": _kept_blocks,  # of undo
+    "moved": lambda fields: int(fields["number"]),
+    "mended": dict,
     "undo-intent": _intent,
 }
 

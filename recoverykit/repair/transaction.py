@@ -88,6 +88,7 @@ def _perform(transaction: Journal, work: _Work) -> None:
     try:
         places = actions.places(transaction, work.changes)
         _record(transaction, work, places)
+        actions.stock(transaction, work.changes, places)
         for change in work.changes:
             actions.carry_out(transaction, change, places.get(change.target, ""))
         _require_proof(verify.problems(transaction, work.plan, work.changes, work.before))

@@ -46,6 +46,7 @@ from recoverykit.repair.actions import (
     dress,
     dress_hive,
     hive_change,
+    keep_blocks,
     rewrite,
     sha256,
     stage,
@@ -100,6 +101,8 @@ def take_back(transaction: Journal) -> None:
             f"transaction {transaction.id} cannot be undone: {'; '.join(found)}",
             hint="Nothing was changed. Settle this by hand, then try again.",
         )
+    if entries.moving is not None:
+        transaction.append("mended")  # what was kept for that move is of the past now
     if not entries.undo_begun:
         transaction.append("undo", when=datetime.now(UTC).isoformat(timespec="seconds"))
     restored: list[str] = []
@@ -145,7 +148,7 @@ def _moved_conflicts(transaction: Journal, intent: Intent) -> Iterator[str]:
         _require_quarantine(transaction, intent)
         beside = transaction.mount / intent.moved_to
     if ours:
-        beside = stage(transaction, target)
+        beside = stage(transaction, intent.number, target)
     if standing == intent.before or ours:
         if target != beside and _only_listed(target, beside):
             yield _damaged_index(intent)
@@ -241,11 +244,20 @@ def _restore(transaction: Journal, intent: Intent) -> None:
     if intent.is_hive:
         _put_back(transaction, intent, target)
         return
-    _clear(stage(transaction, target))
-    if intent.installed and file_state(transaction.mount, intent.target).sha256 == intent.after:
-        durable.remove(target)
+    staged = stage(transaction, intent.number, target)
+    ours = intent.installed and file_state(transaction.mount, intent.target).sha256 == intent.after
+    if ours:
+        _clear(staged)
+    elif intent.moved_to and _kept(transaction, intent) == transaction.folder / intent.image:
+        _clear(staged)  # somebody emptied the quarantine; our copy is left
+        durable.copy(transaction.folder / intent.image, staged, PRIVATE_FILE)
+    kept = keep_blocks(transaction, intent)
+    transaction.append("moving", number=intent.number, **journal.describe_blocks(kept))
+    if ours:
+        durable.move(target, staged)
     if intent.moved_to:
         _move_back(transaction, intent, target)
+    transaction.append("moved", number=intent.number)
 
 
 def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
@@ -256,9 +268,8 @@ def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
                 durable.remove(kept)
     elif file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
         durable.move(kept, target)
-    else:  # somebody emptied the quarantine; our copy is left
-        durable.copy(transaction.folder / intent.image, stage(transaction, target), PRIVATE_FILE)
-        durable.move(stage(transaction, target), target)
+    else:
+        durable.move(stage(transaction, intent.number, target), target)
     _finish(target, intent.metadata)
 
 

@@ -1,0 +1,209 @@
+"""The blocks in which NTFS says which names a folder has and whose they are; and two small repairs.
+
+Layout: "NTFS Documentation" (Russon and Fledel), sections "File Record", "Index Record",
+"$INDEX_ROOT" and "Fixup"; ntfs-3g's layout.h. Pure: bytes in, `Pieces` out, which somebody else
+writes. Repaired are only a $MFTMirr that lags behind its $MFT by a write, and a name in a leaf of a
+folder's index that belongs to no file; whatever else is wrong is chkdsk's business.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+
+from recoverykit.errors import FormatError
+from recoverykit.formats import ntfs_volume
+from recoverykit.formats.extent import Read
+from recoverykit.formats.ntfs_boot import NtfsBoot
+from recoverykit.formats.ntfs_volume import NtfsVolume, Stream, contents, unprotect
+
+Pieces = dict[int, bytes]  # offset in the volume -> what is, or shall be, there
+
+_BITMAP = 0xB0
+_MIRRORED = 4  # records of $MFT that $MFTMirr repeats
+_SECTOR = 512
+_HEADER = 24  # of an index block, before the header of its node
+_MOST = 16 << 20  # of one folder: 80,000 names
+_KEPT = {ntfs_volume.ATTRIBUTE_LIST: "", ntfs_volume.INDEX_ALLOCATION: "$I30", _BITMAP: "$I30"}
+
+
+def blocks(volume: NtfsVolume, number: int) -> Pieces:
+    """Everything that changes when a name comes to, or goes from, a file or folder.
+
+    Its MFT record and the extensions of that, and of a folder the index. Raises FormatError.
+    """
+    found: Pieces = {}
+    size = volume.boot.record_size
+    for one in _records(volume, number):
+        for where, length in spans(volume.mft, one * size, size):
+            found[where] = volume.read(where, length)
+        record, at = ntfs_volume.file_record(volume, one)
+        for attribute in ntfs_volume.attributes(record, volume.boot, at):
+            if _KEPT.get(attribute.type) == attribute.name:
+                for where, length in attribute.stream.runs:
+                    if where >= 0 and length <= _MOST:
+                        found[where] = volume.read(where, length)
+    if sum(map(len, found.values())) > _MOST:
+        raise FormatError("directory index", 0, "too large to be kept")
+    return found
+
+
+def _records(volume: NtfsVolume, number: int) -> list[int]:
+    """A base record and its extensions."""
+    spread = ntfs_volume.stream(volume, number, ntfs_volume.ATTRIBUTE_LIST)
+    if spread is None:
+        return [number]
+    listed = contents(volume, spread, 0, spread.size)
+    return sorted({number, *(entry[3] for entry in ntfs_volume.list_entries(listed))})
+
+
+def spans(stream: Stream, offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """Where a part of a non-resident stream lies: (offset in the volume, length)."""
+    start = 0
+    for where, size in stream.runs:
+        skip, end = max(offset - start, 0), min(offset + length - start, size)
+        if skip < end and where >= 0:
+            yield where + skip, end - skip
+        start += size
+
+
+# --- the mirror ---------------------------------------------------------------------------
+
+
+def mirror(read: Read) -> Pieces:
+    """What makes the first records of $MFT and their copies the same again; nothing: they are.
+
+    Of two that differ the whole one counts, and $MFT's if both are. Raises FormatError.
+    """
+    boot = NtfsBoot.parse(read(0, _SECTOR))
+    wanted: Pieces = {}
+    for at in range(0, _MIRRORED * boot.record_size, boot.record_size):
+        first, second = (read(where + at, boot.record_size) for where in (boot.mft, boot.mirror))
+        if first == second:
+            continue
+        if _whole(first):
+            wanted[boot.mirror + at] = first
+        elif _whole(second):
+            wanted[boot.mft + at] = second
+    return wanted
+
+
+def _whole(record: bytes) -> bool:
+    try:
+        unprotect(record, b"FILE", 0)
+    except FormatError:
+        return False
+    return True
+
+
+# --- names --------------------------------------------------------------------------------
+
+
+def names(volume: NtfsVolume, number: int) -> dict[str, int]:
+    """The names a folder lists, with the reference (sequence number, record) of each.
+
+    Blocks that a cut has torn are passed over. Raises FormatError.
+    """
+    return {name: reference for _, name, reference, _, _ in _listed(volume, number)}
+
+
+def overlaid(read: Read, pieces: Pieces) -> Read:
+    """The bytes as they would be with the pieces written."""
+
+    def inside(offset: int, length: int) -> bytes:
+        found = bytearray(read(offset, length))
+        for at, content in pieces.items():
+            first, last = max(at, offset), min(at + len(content), offset + len(found))
+            if first < last:
+                found[first - offset : last - offset] = content[first - at : last - at]
+        return bytes(found)
+
+    return inside
+
+
+def is_dead(volume: NtfsVolume, reference: int) -> bool:
+    """Whether a name leads nowhere: its record is free, or of another file by now."""
+    try:
+        record, _ = ntfs_volume.file_record(volume, reference & 0xFFFF_FFFF_FFFF)
+    except FormatError:
+        return True
+    return bool(struct.unpack_from("<H", record, 16)[0] != reference >> 48)
+
+
+def without_dead(volume: NtfsVolume, number: int, name: str) -> Pieces:
+    """The block of a folder's index without a name that leads nowhere; nothing: it has none.
+
+    Only from a leaf: that is where ntfs-3g adds them. Raises FormatError.
+    """
+    for where, found, reference, at, leaf in _listed(volume, number):
+        if found.upper() == name.upper() and leaf and where >= 0 and is_dead(volume, reference):
+            return {where: _cut_out(volume.read(where, volume.boot.index_size), at)}
+    return {}
+
+
+def _cut_out(block: bytes, at: int) -> bytes:
+    node = bytearray(unprotect(block, b"INDX", 0))
+    (length,) = struct.unpack_from("<H", node, at + 8)
+    (used,) = struct.unpack_from("<I", node, _HEADER + 4)
+    end = _HEADER + used
+    node[at:end] = node[at + length : end] + bytes(length)
+    struct.pack_into("<I", node, _HEADER + 4, used - length)
+    return _protected(node)
+
+
+def _protected(node: bytearray) -> bytes:
+    """With the next update sequence number at the end of every sector."""
+    start, count = struct.unpack_from("<HH", node, 4)
+    (number,) = struct.unpack_from("<H", node, start)
+    number = number % 0xFFFE + 1  # never 0 nor 0xFFFF
+    struct.pack_into("<H", node, start, number)
+    for i in range(1, count):
+        end = i * _SECTOR
+        node[start + 2 * i : start + 2 * i + 2] = node[end - 2 : end]
+        struct.pack_into("<H", node, end - 2, number)
+    return bytes(node)
+
+
+def _listed(volume: NtfsVolume, number: int) -> Iterator[tuple[int, str, int, int, bool]]:
+    """(its block's offset in the volume or -1, name, reference, offset in the block, in a leaf)."""
+    root = ntfs_volume.stream(volume, number, ntfs_volume.INDEX_ROOT, "$I30")
+    if root is None:
+        raise FormatError("directory index", 0, f"record {number} has none")
+    for name, reference, at, leaf in _entries(root.resident, 16):
+        yield -1, name, reference, at, leaf
+    for where, node in _nodes(volume, number):
+        for name, reference, at, leaf in _entries(node, _HEADER):
+            yield where, name, reference, at, leaf
+
+
+def _nodes(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
+    """The index blocks in use, unprotected, and where each lies in the volume."""
+    rest = ntfs_volume.stream(volume, number, ntfs_volume.INDEX_ALLOCATION, "$I30")
+    used = ntfs_volume.stream(volume, number, _BITMAP, "$I30")
+    if rest is None or used is None:
+        return
+    step = volume.boot.index_size
+    bits = contents(volume, used, 0, _MOST // step // 8)
+    for one in range(min(rest.size // step, 8 * len(bits))):
+        if bits[one // 8] >> one % 8 & 1:
+            for where, length in spans(rest, one * step, step):
+                with suppress(FormatError):
+                    yield where, unprotect(volume.read(where, length), b"INDX", where)
+
+
+def _entries(node: bytes, header: int) -> Iterator[tuple[str, int, int, bool]]:
+    if len(node) < header + 16:
+        raise FormatError("directory index", header, "cut off")
+    first, used = struct.unpack_from("<II", node, header)
+    at, end = header + first, min(header + used, len(node))
+    while at + 16 <= end:
+        reference, length, key, flags = struct.unpack_from("<QHHH", node, at)
+        if flags & 2:
+            return
+        if length < 16 or length % 8 or at + length > end:
+            raise FormatError("directory index", at, f"impossible entry length {length}")
+        if key >= 66 and length >= 16 + key:
+            name = node[at + 82 : at + 82 + 2 * node[at + 80]]
+            yield name.decode("utf-16-le", "replace"), reference, at, not flags & 1
+        at += length
