@@ -79,7 +79,11 @@ def judge(
         *_block_list(content, rules.blocked),
         *filter(None, (acceptable(content, rules.trust, rules.at),)),
     )
-    risks = (*_build_risks(target, found, component), *_unknowns(target, found))
+    risks = (
+        *_build_risks(target, found, component),
+        *_same_version(target.culprit, found),
+        *_unknowns(target, found),
+    )
     return Judgement(found, refusals, risks, tuple(_notes(target, found, rules)))
 
 
@@ -220,6 +224,15 @@ def _age(culprit: Culprit | None, found: Image, want: Want) -> Iterator[str]:
             "the same version as" if order == 0 else "older than" if order < 0 else "newer than"
         )
         yield f"it is {is_now} the faulty file, and {want} was asked for"
+
+
+def _same_version(culprit: Culprit | None, found: Image) -> Iterator[str]:
+    version = image.numbers(found.version.version)
+    if culprit and culprit.whole and version == image.numbers(culprit.version.version) != ():
+        yield (
+            f"it is the faulty file's own version ({_dotted(version)}), and that file is not "
+            "damaged: another copy may well fail as it does"
+        )
 
 
 def _compared(found: Image, culprit: Culprit) -> int | None:

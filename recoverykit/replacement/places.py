@@ -120,7 +120,7 @@ class Places:
         for name in sorted(folders, key=lambda name: (stem not in name.lower(), name)):
             if self.bounds.spent(store):
                 return
-            for path in self._inside(windows.root, f"{store}/{name}", _PACKAGE_DEPTH):
+            for path in self._inside(windows.root, f"{store}/{name}", _PACKAGE_DEPTH, self.bounds):
                 yield windows.place(path, Origin.STORE)
 
     def _early(self, windows: _Windows) -> Iterator[Place]:
@@ -171,6 +171,7 @@ class Places:
         return self._components[windows]
 
     def _component(self, windows: _Windows, folder: str, version: str) -> Iterator[Place]:
+        self.bounds.folders += 1
         for entry in self._below(windows.root, folder):
             path = f"{folder}/{entry.name}"
             if self._has_name(entry):
@@ -224,13 +225,18 @@ class Places:
         if not folder.is_dir():
             self.bounds.gap(str(folder), "there is no such folder to look for drivers in")
             return
-        for path in self._inside(root, "", _MEDIUM_DEPTH):
+        # A driver pack may be larger than the time allows, and the machine's own stores matter too.
+        part = Bounds(self.bounds.seconds / 2, self.bounds.gaps)
+        for path in self._inside(root, "", _MEDIUM_DEPTH, part):
             yield Place(Origin.MEDIUM, root, path, str(mount / path))
 
     # --- folders --------------------------------------------------------------------------
 
-    def _inside(self, root: WindowsInstall, folder: str, depth: int) -> Iterator[str]:
+    def _inside(
+        self, root: WindowsInstall, folder: str, depth: int, bounds: Bounds
+    ) -> Iterator[str]:
         deeper = []
+        bounds.folders += 1
         for entry in self._below(root, folder):
             path = f"{folder}/{entry.name}".lstrip("/")
             if self._has_name(entry):
@@ -238,9 +244,9 @@ class Places:
             elif depth and _is_folder(entry):
                 deeper.append(path)
         for path in deeper:
-            if self.bounds.spent(path):
+            if bounds.spent(path):
                 return
-            yield from self._inside(root, path, depth - 1)
+            yield from self._inside(root, path, depth - 1, bounds)
 
     def _has_name(self, entry: os.DirEntry[str]) -> bool:
         """Links count: ntfs-3g shows compressed files as such, and real ones are refused later."""
@@ -256,7 +262,6 @@ class Places:
 
     def _below(self, root: WindowsInstall, folder: str) -> list[os.DirEntry[str]]:
         """The entries, by name, of a folder whose path is checked: located, or listed itself."""
-        self.bounds.folders += 1
         try:
             with os.scandir(root.mount / folder) as entries:
                 listed = list(islice(entries, MAX_ENTRIES + 1))

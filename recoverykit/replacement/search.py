@@ -96,9 +96,11 @@ class _Order:
         )
 
     def _is_same_version(self, version: tuple[int, ...]) -> bool:
-        """An undamaged copy of the very version that is there changes least."""
+        """An undamaged copy of the very version that is there, damaged, changes least."""
         culprit = self.target.culprit
-        return culprit is not None and image.numbers(culprit.version.version) == version != ()
+        if culprit is None or culprit.whole:
+            return False
+        return image.numbers(culprit.version.version) == version != ()
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ class Culprit:
     version: Version
     built: datetime | None
     unread: str = ""  # why, as a clause
+    whole: bool = False  # nothing is wrong with its form: it is what it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +159,4 @@ def _culprit(install: WindowsInstall, path: str, bounds: Bounds) -> Culprit:
         found = image.read(content)
     except FormatError:
         return Culprit(digest, Version(), None)
-    return Culprit(digest, found.version, found.built)
+    return Culprit(digest, found.version, found.built, whole=not found.damage)

@@ -196,6 +196,16 @@ def test_older_or_newer(machine: Machine, want: Want, version: str, refusal: str
     assert [text[: len(refusal)] for text in found.refusals] == ([refusal] if refusal else [])
 
 
+@pytest.mark.parametrize(("version", "risks"), [("3.1.7.0", 1), ("3.1.7", 1), ("3.1.8.0", 0)])
+def test_the_version_of_a_file_that_is_not_damaged(
+    machine: Machine, version: str, risks: int
+) -> None:
+    """What is wrong with it is what it does."""
+    (machine.install.mount / DRIVERS / "acme.sys").write_bytes(stub(ACME, padding=b"1"))
+    found = judged(machine, stub(acme(version)))
+    assert (found.usable, len(found.risks)) == (True, risks)
+
+
 def test_of_one_version_the_time_decides(machine: Machine) -> None:
     (machine.install.mount / DRIVERS / "acme.sys").write_bytes(stub(ACME, built=AT, padding=b"1"))
     machine.put(f"{PACKAGE}/acme.sys", stub(ACME, built=AT - timedelta(days=9)))

@@ -308,6 +308,21 @@ def test_a_single_file_may_have_any_name(machine: Machine, tmp_path: Path) -> No
     assert machine.only(folders=[path]).where == str(path)
 
 
+def test_a_driver_pack_may_take_half_of_what_there_is(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_FOLDERS", 20)
+    for number in range(30):
+        (tmp_path / f"medium/{number:02}").mkdir(parents=True)
+    (tmp_path / "medium/29/acme.sys").write_bytes(machine.maker.sign(stub(acme("9.0.0.0"))))
+    machine.put(f"{PACKAGE}/acme.sys", stub(acme()))
+    search = machine.find(folders=[tmp_path / "medium"])
+    assert [item.origin for item in search.candidates] == [Origin.STORE]
+    assert [gap.reason for gap in search.gaps] == [
+        "the search for further copies ended here: 20 folders were listed"
+    ]
+
+
 def test_a_folder_that_is_not_there(machine: Machine, tmp_path: Path) -> None:
     search = machine.find(folders=[tmp_path / "gone"])
     assert [gap.reason for gap in search.gaps] == ["there is no such folder to look for drivers in"]
