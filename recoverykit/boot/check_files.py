@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WHOLE_FILES = 384 << 20  # bytes of whole files read on one machine: about 1 s of CPU
 _LARGEST = 32 << 20  # of one file; real kernels have 12 MiB
 _PACKED = 32  # how much more a byte costs in a compressed file
+_LARGEST_PACKED = 2 << 20  # a compressed kernel would leave nothing for the drivers
 _PAGE = 4096
 _API_SETS = ("api-ms-", "ext-ms-")
 
@@ -95,7 +96,7 @@ class Files:
     def _spend(self, file: files.OpenFile) -> bool:
         """Whether the whole file may be read."""
         cost = file.size * (_PACKED if file.packed else 1)
-        if file.size > _LARGEST or cost > self.left:
+        if file.size > (_LARGEST_PACKED if file.packed else _LARGEST) or cost > self.left:
             return False
         self.left -= cost
         return True

@@ -16,16 +16,16 @@ from recoverykit.model import BootPath, CheckLine, FilterUse, StartType
 
 FILTERS = "filters"
 
-BOOT_CLASSES = frozenset(
+_DISK_CLASSES = frozenset(
     {
         "{4d36e96a-e325-11ce-bfc1-08002be10318}",  # hdc
         "{4d36e967-e325-11ce-bfc1-08002be10318}",  # DiskDrive
         "{4d36e97b-e325-11ce-bfc1-08002be10318}",  # SCSIAdapter
         "{71a27cdd-812a-11d0-bec7-08002be2092f}",  # Volume
-        "{4d36e97d-e325-11ce-bfc1-08002be10318}",  # System
         "{533c5b84-ec70-11d2-9505-00c04f79deaf}",  # VolumeSnapshot
     }
 )
+BOOT_CLASSES = _DISK_CLASSES | {"{4d36e97d-e325-11ce-bfc1-08002be10318}"}  # System
 
 
 def line(machine: Machine, path: BootPath, told: frozenset[str]) -> CheckLine:
@@ -43,11 +43,15 @@ def line(machine: Machine, path: BootPath, told: frozenset[str]) -> CheckLine:
 
 
 def is_needed(use: FilterUse, path: BootPath) -> bool:
-    """Whether Windows' own disk does not start without this filter."""
+    """Whether Windows' own disk does not start without this filter.
+
+    Where its devices are not known, any disk's filter may be meant; of the many devices of the
+    class System, all but a few buses have nothing to do with it.
+    """
     if use.scope == "class":
         return use.owner.lower() in BOOT_CLASSES
     devices = folded(node.device for node in path.nodes)
-    return fold(use.owner) in devices if devices else use.class_guid in BOOT_CLASSES
+    return fold(use.owner) in devices if devices else use.class_guid in _DISK_CLASSES
 
 
 def _wrong(machine: Machine, use: FilterUse, *, needed: bool) -> Iterator[Fault]:

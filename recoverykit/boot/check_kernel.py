@@ -20,6 +20,7 @@ KERNEL, HAL, MODULES, SESSION = "kernel", "hal", "kernel-modules", "session-file
 _KERNEL = "ntoskrnl.exe"
 _PAE = "ntkrnlpa.exe"
 _HAL = "hal.dll"
+_MOST_MODULES = 100  # that are loaded with the kernel; real ones have some twenty
 _STAND_INS = {"kdcom.dll": "kd.dll"}
 ROOTS = (_KERNEL, _HAL)  # what the loader starts from
 _PROGRAMS = (
@@ -41,7 +42,7 @@ def lines(files: Files) -> tuple[CheckLine, ...]:
 def loaded(files: Files) -> Iterator[Seen]:
     """What is there of kernel, HAL and the modules they import: signed like boot-start drivers."""
     pending, done = [*ROOTS], set[str]()
-    while pending:
+    while pending and len(done) < _MOST_MODULES:
         name = pending.pop(0)
         if name in done:
             continue

@@ -18,7 +18,15 @@ from recoverykit.boot import load_order
 from recoverykit.boot.load_order import LoadOrder
 from recoverykit.errors import FormatError, RecoveryKitError, why
 from recoverykit.formats.hive import Hive, fold
-from recoverykit.model import Evidence, Service, Source, StartType, WindowsInstall
+from recoverykit.model import (
+    Evidence,
+    HiveHealth,
+    HiveState,
+    Service,
+    Source,
+    StartType,
+    WindowsInstall,
+)
 
 STARTS = tuple(StartType)
 SEVERE = 2  # ErrorControl from which on a driver that fails to load ends the boot
@@ -47,7 +55,7 @@ class Machine:
     def blind(self) -> str:
         """Why nothing can be said of its drivers, "" where something can."""
         if self.hive is None:
-            return "the SYSTEM hive is unreadable"
+            return "the SYSTEM hive cannot be used"
         return "" if self.services else "no driver services are known"
 
     def all(self, kind: type[Item]) -> list[Item]:
@@ -89,6 +97,9 @@ def know(install: WindowsInstall, evidence: Sequence[Evidence]) -> Machine:
     """Read what the check needs beyond the evidence. Never raises on bad input."""
     known = tuple(evidence)
     services = {fold(item.name): item for item in known if isinstance(item, Service)}
+    damage = _damage(install, known)
+    if damage:  # what can still be read of it, Windows will not read
+        return Machine(install, known, trouble=damage, services=services)
     try:
         hive, _ = installs.read_hive(install, install.system_hive)
     except (RecoveryKitError, OSError) as exc:
@@ -96,6 +107,13 @@ def know(install: WindowsInstall, evidence: Sequence[Evidence]) -> Machine:
     machine = Machine(install, known, hive, services=services)
     hardware, promoted = _hardware(hive)
     return Machine(install, known, hive, "", services, _order(machine), hardware, promoted)
+
+
+def _damage(install: WindowsInstall, evidence: Iterable[Evidence]) -> str:
+    for item in evidence:
+        if isinstance(item, HiveState) and item.source.path == install.system_hive:
+            return item.text if item.health is HiveHealth.DAMAGED else ""
+    return ""
 
 
 def text(hive: Hive, path: str, name: str) -> str:

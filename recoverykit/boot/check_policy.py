@@ -20,7 +20,7 @@ from recoverykit.model import CheckLine, Source, WindowsInstall
 
 INTEGRITY, SPACE = "code-integrity", "free-space"
 
-LEAST_FREE = 4 << 20  # bytes: hives and their logs grow by less in one boot
+LEAST_FREE = 4 << 20  # bytes; our choice: hives and their logs grow in steps of less
 LITTLE_FREE = 256 << 20
 _FOLDER = "System32/CodeIntegrity"
 _ENFORCED = "SiPolicy.p7b"

@@ -211,7 +211,7 @@ GROUPS = (
     *("Boot File System", "Base", "File system", "Core", "NDIS Wrapper", "PNP_TDI", "NDIS"),
 )
 _DISK_GUID = "{62517160-f29b-11ec-85e0-806e6f6e6963}"
-_HARDWARE = "{67314d56-e237-5a9a-8c4e-664716661aa2}"
+HARDWARE = "{67314d56-e237-5a9a-8c4e-664716661aa2}"
 _ENUM: tuple[tuple[str, dict[str, registry.Entry]], ...] = (
     ("ACPI_HAL\\PNP0C08\\0", {"Service": "ACPI", "ClassGUID": SYSTEM_CLASS}),
     (
@@ -276,8 +276,8 @@ def _changes(machine: str) -> list[dict[str, Any]]:
                 )
             },
         ),
-        change("HardwareConfig", {"LastConfig": _HARDWARE, "LastId": 0}),
-        change(f"HardwareConfig\\{_HARDWARE}", {"Id": 0, "BootDriverFlags": 0}),
+        change("HardwareConfig", {"LastConfig": HARDWARE, "LastId": 0}),
+        change(f"HardwareConfig\\{HARDWARE}", {"Id": 0, "BootDriverFlags": 0}),
     ]
     changes += [change(f"{current}\\Enum\\{path}", values) for path, values in _ENUM]
     changes += [change(f"{current}\\Control\\Class\\{one}", values) for one, values in CLASSES]

@@ -18,6 +18,7 @@ from recoverykit.boot.check import worse
 from recoverykit.model import CheckLine, Source
 from tests.boot import bootable
 from tests.boot.bootable import Bootable
+from tests.builders import registry
 from tests.conftest import REAL_DATA, REPOSITORY, read_real
 from tests.independent import registry as independent
 
@@ -157,6 +158,80 @@ def test_the_controller_of_a_real_machine(name: str, tmp_path: Path) -> None:
     assert service in by_name(tree.lines())["storage-chain"].text
     tree.edit(f"Services\\{service}", {"Start": 4})
     assert by_name(tree.lines())["storage-chain"].ok is False
+
+
+def test_a_hive_of_xp_that_is_damaged(tmp_path: Path) -> None:
+    """Nothing else is known of it, and no line pretends otherwise."""
+    name = "regipy_corrupted_system_hive.xz"
+    need(name)
+    tree = bootable.small(tmp_path, uefi=False, machine="x86")
+    tree.put(tree.system, read_real(REAL_DATA / "hives" / name))
+    lines = by_name(tree.lines())
+    assert [one.check for one in lines.values() if one.ok is False] == ["system-hive"]
+    for name in ("control-set", "boot-drivers", "filters", "storage-chain"):
+        assert (lines[name].ok, lines[name].warning) == (None, False)
+
+
+# --- which start type counts --------------------------------------------------------------
+
+_PCI = "PCI\\VEN_1000&DEV_0054&SUBSYS_197615AD&REV_01\\3&11583659&0&A8"
+_SECOND_DISK = "SCSI\\Disk&Ven_Acme&Prod_Array\\4&2509f6e&0&000000"
+
+
+def two_disks(tree: Bootable) -> None:
+    """A second controller with a disk of its own; nothing says on which of them Windows lies."""
+    tree.delete("Enum\\STORAGE")
+    values = {"Service": "LSI_SAS", "ClassGUID": bootable.SCSI_CLASS}
+    tree.edit(f"Enum\\{_PCI}", {**values, "ParentIdPrefix": "4&2509f6e&0"})
+    tree.edit(f"Enum\\{_SECOND_DISK}", {"Service": "disk", "ClassGUID": bootable.DISK_CLASS})
+
+
+def test_of_two_disks_one_must_be_within_reach(sound: Bootable, tmp_path: Path) -> None:
+    tree = sound.copy(tmp_path)
+    scene = replace(tree.scene, windows=replace(tree.scene.windows, identity="", offset=0))
+    tree = replace(tree, scene=scene)
+    two_disks(tree)
+    line = by_name(tree.lines())["storage-chain"]
+    assert line.ok is True
+    assert "which of 2 disks" in line.text
+    tree.edit("Services\\LSI_SAS", {"Start": 4})
+    assert by_name(tree.lines())["storage-chain"].ok is True
+    tree.edit("Services\\storahci", {"Start": 4})
+    line = by_name(tree.lines())["storage-chain"]
+    assert line.ok is False
+    assert "LSI_SAS" in line.text
+    assert "storahci" in line.text
+
+
+def test_another_hardware_configuration(sound: Bootable, tmp_path: Path) -> None:
+    """An override counts for the configuration it is made for."""
+    tree = sound.copy(tmp_path)
+    tree.edit("Services\\storahci\\StartOverride", {"1": 3})
+    assert by_name(tree.lines())["storage-chain"].ok is True
+    tree.edits([registry.change("HardwareConfig", {"LastId": 1})])
+    assert by_name(tree.lines())["storage-chain"].ok is False
+
+
+def test_a_driver_the_hardware_promotes(sound: Bootable, tmp_path: Path) -> None:
+    """Windows started from a USB disk: its drivers are on demand, and loaded all the same."""
+    tree = sound.copy(tmp_path)
+    tree.edit("Services\\storahci", {"Start": 3, "BootFlags": 0x14})
+    assert by_name(tree.lines())["storage-chain"].ok is False
+    key = f"HardwareConfig\\{bootable.HARDWARE}"
+    tree.edits([registry.change(key, {"BootDriverFlags": 0x1C})])
+    lines = by_name(tree.lines())
+    assert lines["storage-chain"].ok is True
+    assert "30 boot-start" in lines["boot-drivers"].text
+
+
+def test_a_driver_switched_off_by_its_override_is_not_missed(
+    sound: Bootable, tmp_path: Path
+) -> None:
+    """As Windows does it with every controller a machine does not have."""
+    tree = sound.copy(tmp_path)
+    tree.edit("Services\\stornvme\\StartOverride", {"0": 3})
+    tree.file("stornvme.sys").unlink()
+    assert [one for one in tree.lines() if one.ok is False or one.warning] == []
 
 
 # --- what cannot be known -----------------------------------------------------------------
