@@ -62,6 +62,10 @@ _VMWARE = (
 _KERNEL = ("ntoskrnl.exe", "hal.dll", "kd.dll", "mcupdate_GenuineIntel.dll")
 _LIBRARIES = ("storport.sys", "classpnp.sys", "wmilib.sys", "wdfldr.sys", "netio.sys", "tm.sys")
 _LOADERS = ("winload.exe", "winload.efi", "ci.dll", "bootvid.dll", "pshed.dll", "clfs.sys")
+_SESSION = (
+    *("ntdll.dll", "smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe", "services.exe"),
+    *("lsass.exe", "win32k.sys"),
+)
 # Boot-start drivers whose hardware this machine has: the others are not in the boot log.
 _PRESENT_STORAGE = ("stornvme", "storahci", "atapi", "intelide", "pciide", "lsi_sas")
 _STORAGE_GROUPS = ("scsi miniport",)
@@ -274,6 +278,8 @@ def _stamp_again(windows: Windows, path: Path, when: datetime) -> None:
 
 
 def _write_system_files(windows: Windows) -> None:
+    for name in _SESSION:
+        _inbox(windows, f"System32/{name}", _MICROSOFT)
     for name in (*_KERNEL, *_LOADERS):
         folder = "System32/drivers" if name.endswith(".sys") else "System32"
         _inbox(windows, f"{folder}/{name}", _MICROSOFT)

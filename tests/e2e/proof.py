@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.builders.disk import DiskImage, Partition
@@ -16,13 +17,24 @@ FOLDER = "RecoveryKit"
 CONFIG = "Windows/System32/config"
 
 
-def repaired(scene: scenes.Scene, number: int = 0, driver: str = scenes.DRIVER) -> str:
-    """Exactly the planned change was made to one volume; returns the quarantined file's path."""
+Change = tuple[registry.Value | None, registry.Value | None]
+
+
+def repaired(
+    scene: scenes.Scene,
+    number: int = 0,
+    driver: str = scenes.DRIVER,
+    also: Mapping[str, Change] | None = None,
+) -> str:
+    """Exactly the planned change was made to one volume; returns the quarantined file's path.
+
+    `also`: values of the registry beside Start, before and after.
+    """
     partition = scene.disk.windows[number]
     after = scenes.files(scene.disk, partition)
     before = scene.files[number]
     quarantined = _quarantined(after, before[driver], Path(driver).name)
-    _only_start_changed(scene, partition, number)
+    _only_start_changed(scene, partition, number, also or {})
     _rest_unchanged(before, after, driver)
     return quarantined
 
@@ -43,11 +55,13 @@ def _quarantined(after: dict[str, Entry], file: Entry, name: str) -> str:
     return found[0]
 
 
-def _only_start_changed(scene: scenes.Scene, partition: Partition, number: int) -> None:
+def _only_start_changed(
+    scene: scenes.Scene, partition: Partition, number: int, also: Mapping[str, Change]
+) -> None:
     after = scenes.values(scene.disk, partition)
     changed = registry.changed_values(scene.values[number], after)
     name = f"ControlSet001\\Services\\{scenes.SERVICE}\\Start"
-    assert changed == {name: ((DWORD, BOOT), (DWORD, DISABLED))}
+    assert changed == {name: ((DWORD, BOOT), (DWORD, DISABLED)), **also}
 
 
 def _rest_unchanged(before: dict[str, Entry], after: dict[str, Entry], driver: str) -> None:

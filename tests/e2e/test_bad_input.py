@@ -68,9 +68,6 @@ CASES = {
     "full volume": Case(_crashing_and(faults.full_volume), REFUSED, "space"),
     "hibernated": Case(_crashing_and(faults.hibernated), REFUSED, "hibernat"),
     "BitLocker": Case(_bitlocker, REFUSED, "bitlocker"),
-    "class filter": Case(
-        _in_windows(faults.driver_in_class_filter), REFUSED, "filter", "one_windows"
-    ),
     "inbox driver": Case(
         _in_windows(faults.inbox_driver_crashes), NOTHING_FOUND, "nothing", "one_windows"
     ),

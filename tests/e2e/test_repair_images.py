@@ -35,6 +35,33 @@ def test_repair_changes_the_plan_and_nothing_else_and_undo_takes_it_back(
     proof.undone(scene)
 
 
+def test_a_filter_of_every_disk_leaves_the_list_with_its_service(
+    one_windows: DiskImage, tmp_path: Path
+) -> None:
+    """Disabled and still named there, it would be stop code 0x7B."""
+    scene = scenes.stage(one_windows, "filter", tmp_path / "disk.img")
+    key = "ControlSet001\\Control\\Class\\{4d36e967-e325-11ce-bfc1-08002be10318}"
+    listed = scene.values[0][key].values["LowerFilters"]
+    rest = listed[1].replace(f"{scenes.SERVICE}\0".encode("utf-16-le").hex(), "")
+    assert rest != listed[1]
+    kept = (listed[0], rest) if rest != "0000" else None
+
+    report = recoverykit("repair", scene.disk.path, "--yes", "--json")
+    assert report.exit_code == 0, report
+    (entry,) = report.json["installations"]
+    assert [one["what"] for one in entry["plan"]["decisions"] if one["changed"]] == [
+        "service",
+        "class filter",
+        "driver file",
+    ]
+    assert not any(line["ok"] is False for line in entry["checks_after"])
+    proof.repaired(scene, also={f"{key}\\LowerFilters": (listed, kept)})
+
+    undo = recoverykit("undo", scene.disk.path, "--yes")
+    assert undo.exit_code == 0, undo
+    proof.undone(scene)
+
+
 def test_only_the_broken_one_of_two_is_touched(two_windows: DiskImage, tmp_path: Path) -> None:
     scene = scenes.stage(two_windows, "two", tmp_path / "disk.img")
     other = scene.disk.windows[0]
