@@ -76,6 +76,8 @@ def make(
     `hive`: SYSTEM, read with its logs; `detection`: if it was made already. Reads the files
     involved to name their hashes. Raises OSError and FormatError where those cannot be read.
     """
+    if not pack.signer:
+        return _refusal(pack, "nobody has signed it.")
     found = detection or detect(pack, install, evidence)
     if found.applies is not True:
         return None if found.applies is False else _refusal(pack, found.text)
@@ -97,9 +99,8 @@ def _refusal(pack: Pack, reason: str) -> Refusal:
 
 
 def _reason(pack: Pack, found: Detection) -> str:
-    signed = f"signed by {pack.signer}" if pack.signer else "which nobody signed"
     seen = " ".join(item.text for item in found.seen if item.holds)
-    return f"The remediation pack {pack.id}, {signed}, applies here. {seen}"
+    return f"The remediation pack {pack.id}, signed by {pack.signer}, applies here. {seen}"
 
 
 @dataclass(slots=True)
@@ -135,6 +136,10 @@ class _Work:
     # --- drivers and files ----------------------------------------------------------------
 
     def _drivers(self, act: Quarantine, seen: Seen) -> list[Plan]:
+        if not seen.services:
+            raise self.refuse(
+                f"{act.condition} is about a program: set its Start value instead of moving it."
+            )
         plans = []
         for service in _one_of_each_file(seen.services):
             suspect = self._suspect(service.path, service, seen)

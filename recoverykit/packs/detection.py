@@ -19,6 +19,7 @@ from recoverykit.model import (
     RegistryData,
     Service,
     Source,
+    StartType,
     WindowsInstall,
 )
 from recoverykit.packs import keys, patterns, search
@@ -38,6 +39,8 @@ from recoverykit.packs.pack import (
 )
 
 _MOST_NAMED = 5  # in one sentence
+_PROGRAM = 0x30  # SERVICE_WIN32: in a process of its own, or shared
+_STARTS = tuple(StartType)  # in the order of their numbers, 0 to 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,8 @@ class _Looking:
         self._require_services()
         wanted = condition.driver or condition.service
         found = [item for item in self._services if _is_meant(condition, item)]
+        if not found and condition.service:
+            return self._program(condition)
         started = [item for item in found if item.start in condition.starts]
         passed = [item for item in started if self._file_passes(item, condition.test)]
         names = ", ".join(f"{item.name} ({item.start.value})" for item in passed or found)
@@ -209,6 +214,22 @@ class _Looking:
             tuple(paths),
             tuple(passed),
         )
+
+    def _program(self, condition: DriverCondition) -> Seen:
+        """A service that is no driver: its Start is all that is looked at."""
+        name, shown = condition.name, condition.service
+        key = f"ControlSet{self._install.control_set:03}\\Services\\{shown}"
+        found = self._hive(self._install.system_hive).find(key)
+        values = found.values_of("Type", "Start") if found is not None else (None, None)
+        kind, start = (None if value is None else value.dword for value in values)
+        if kind is None or start is None or not kind & _PROGRAM or start >= len(_STARTS):
+            return Seen(name, holds=False, text=f"{name}: there is no service {shown}.")
+        if condition.test != FileTest():
+            text = f"{name}: {shown} is a program; what is asked of its file is not looked at."
+            return Seen(name, None, text)
+        source = (Source(self._install.system_hive, key=key),)
+        holds = _STARTS[start] in condition.starts
+        return Seen(name, holds, f"{name}: {shown} starts: {_STARTS[start].value}.", source)
 
     def _file_passes(self, service: Service, test: FileTest) -> bool:
         """A file that is missing passes no test that asks for something."""
@@ -229,14 +250,17 @@ class _Looking:
 
     def _value(self, condition: ValueCondition) -> Seen:
         hive, key = keys.located(condition.key, self._install)
-        if fold(hive) not in self._hives:
-            self._hives[fold(hive)] = installs.read_hive(self._install, hive)[0]
-        data = value_of(self._hives[fold(hive)], key, condition.value)
+        data = value_of(self._hive(hive), key, condition.value)
         shown = f"{condition.value or '(default)'} of {condition.key.text}"
         holds = data is not None and condition.data in (None, data)
         text = "is not there" if data is None else "is that" if holds else "is another"
         source = Source(hive, key=key)
         return Seen(condition.name, holds, f"{condition.name}: {shown} {text}.", (source,))
+
+    def _hive(self, path: str) -> Hive:
+        if fold(path) not in self._hives:
+            self._hives[fold(path)] = installs.read_hive(self._install, path)[0]
+        return self._hives[fold(path)]
 
 
 def value_of(hive: Hive, key: str, name: str) -> RegistryData | None:

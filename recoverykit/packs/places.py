@@ -47,19 +47,18 @@ def refuse_moving(path: str, install: WindowsInstall, evidence: Sequence[Evidenc
             if item.start is not StartType.DISABLED:
                 return f"the service {item.name} loads it: quarantine that driver instead"
             break
-    return _vital(path, rest, evidence)
+    return _vital(path, rest, install, evidence)
 
 
-def _vital(path: str, rest: str, evidence: Sequence[Evidence]) -> str:
+def _vital(path: str, rest: str, install: WindowsInstall, evidence: Sequence[Evidence]) -> str:
     """A driver that others link to has no service, but its name may say what hangs on it."""
     name = path.rpartition("/")[2].lower()
     if not name.endswith(".sys") or rest.rpartition("/")[0] + "/" != _DRIVERS:
         return ""
     stem = name.removesuffix(".sys")
-    refusal = guard.refuse(
-        Service(Source(path), stem, StartType.DEMAND, 1, 1, name, path, ""), evidence
-    )
-    return refusal.reason.rstrip(".") if refusal is not None else ""
+    assumed = Service(Source(path), stem, StartType.DEMAND, 1, 1, name, path, "")
+    refusal = guard.refuse(assumed, evidence, install=install)
+    return f"{name} is {refusal.role}" if refusal is not None else ""
 
 
 def refuse_replacing(path: str, install: WindowsInstall, evidence: Sequence[Evidence]) -> str:

@@ -254,6 +254,9 @@ def _check_references(made: Pack, when: When, mistakes: list[str]) -> None:
             mistakes.append(f"{where}: there is no section [[detect]] named {name}")
         elif name and kinds[name] not in allowed:
             mistakes.append(f"{where}: what {name} finds cannot be meant here")
+    for where, name, _ in uses:
+        if name in when.none and where.startswith("act"):
+            mistakes.append(f"{where}: [when] says that {name} finds nothing where this is done")
     named = {*when.all, *when.any, *when.none, *(name for _, name, _ in uses)}
     mistakes += [f"detect: nothing uses {name}" for name in kinds if name not in named]
     mistakes += _said_twice(made)

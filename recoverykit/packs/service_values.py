@@ -1,8 +1,9 @@
 """What a pack may change in the keys of services. Pure.
 
 A driver is disabled by quarantining it, which takes it out of every list that names it as well;
-its Start value alone would leave those dangling (0x7B). A service that came with Windows keeps the
-Start it has; so does every driver that the guard says this machine needs.
+its Start value alone would leave those dangling (0x7B). Services that came with Windows keep all
+they have, and so does every driver that the guard says this machine needs: their values name
+libraries to load as well.
 """
 
 from __future__ import annotations
@@ -35,23 +36,16 @@ def refuse(
         item for item in evidence if isinstance(item, Service) and fold(item.name) == fold(name)
     ]
     for service in services:
-        refusal = guard.refuse(service, evidence)
+        refusal = guard.refuse(service, evidence, install=install)
         if refusal is not None:
-            return f"the machine needs this driver: {refusal.reason.rstrip('.')}"
+            return f"the machine needs {service.driver}: it is {refusal.role}"
         if registry_risk.restrained(changes, install.control_set):
             return "a driver is not disabled by its value alone: quarantine it"
-    if services or not _is_about_start(act):
-        return ""
-    return _program(name, install, hive)
-
-
-def _is_about_start(act: SetValue | DeleteValue) -> bool:
-    below = fold(act.key.path).split("\\")[3:]
-    return (not below and fold(act.value) == "START") or below[:1] == ["STARTOVERRIDE"]
+    return "" if services else _program(name, install, hive)
 
 
 def _program(name: str, install: WindowsInstall, hive: Hive) -> str:
-    """A service that is no driver may be told to start or not, if it did not come with Windows."""
+    """A service that is no driver, as a clause: "" for a program that did not come with Windows."""
     key = hive.find(f"ControlSet{install.control_set:03}\\{keys.SERVICES}\\{name}")
     if key is None:
         return "there is no such service"

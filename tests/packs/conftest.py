@@ -20,5 +20,5 @@ def mount(tmp_path: Path) -> Path:
     path = tmp_path / "disk"
     path.mkdir()
     target.build(path)
-    samples.software(path)
+    (path / "Windows/System32/config/SOFTWARE").write_bytes(samples.software())
     return path

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from recoverykit import packs
 from recoverykit.formats.hive import Hive
@@ -132,8 +135,12 @@ GOOD = datetime(2024, 7, 19, 5, 27, 12, tzinfo=UTC)
 
 
 def pack(*sections: str, head: str = HEAD) -> Pack:
-    """A pack of these sections; a condition "it" by a driver's name where none is given."""
-    return packs.check((head + "\n".join(sections)).encode())
+    """A pack of these sections, as if it had been signed."""
+    return small(head + "\n".join(sections))
+
+
+def small(text: str = SMALL) -> Pack:
+    return packs.check(text.encode()).signed("Example Ltd, key 00")
 
 
 def put(mount: Path, name: str, content: bytes, when: datetime | None = None) -> Path:
@@ -145,14 +152,17 @@ def put(mount: Path, name: str, content: bytes, when: datetime | None = None) ->
     return path
 
 
-def software(mount: Path) -> None:
+@cache
+def software() -> bytes:
     """A SOFTWARE hive with a few settings."""
-    path = mount / "Windows/System32/config/SOFTWARE"
-    changes = [
-        registry.change("Acme\\Agent", {"Mode": 1, "Name": "agent"}),
-        registry.change("Microsoft\\Windows NT\\CurrentVersion\\Winlogon", {"Shell": "x"}),
-    ]
-    registry.write(path, changes, target.NOW)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "SOFTWARE"
+        changes = [
+            registry.change("Acme\\Agent", {"Mode": 1, "Name": "agent"}),
+            registry.change("Microsoft\\Windows NT\\CurrentVersion\\Winlogon", {"Shell": "x"}),
+        ]
+        registry.write(path, changes, target.NOW)
+        return path.read_bytes()
 
 
 def july(mount: Path) -> None:
@@ -168,8 +178,6 @@ def system(mount: Path) -> Hive:
 
 
 def install(mount: Path, **changes: str) -> WindowsInstall:
-    from dataclasses import replace
-
     known = {"build": "19045.4651", "architecture": "x64", "product": "Windows 10 Pro"}
     return replace(target.install(mount), **{**known, **changes})  # type: ignore[arg-type]
 

@@ -144,7 +144,7 @@ def test_files_go_by_pattern_and_come_back(mount: Path) -> None:
     for number in range(3):
         samples.put(mount, f"ProgramData/Acme/Bad{number}.bin", bytes([number]) * 900)
     samples.put(mount, "ProgramData/Acme/good.bin", b"good")
-    pack = packs.check(samples.SMALL.replace("quarantine =", "delete =").encode())
+    pack = samples.small(samples.SMALL.replace("quarantine =", "delete ="))
     before = target.state(mount)
     info = apply(mount, pack, samples.made(mount, pack))
     assert sorted(path.name for path in (mount / "ProgramData/Acme").iterdir()) == ["good.bin"]
@@ -170,9 +170,9 @@ def test_files_go_by_pattern_and_come_back(mount: Path) -> None:
         ("Users/me/NTUSER.DAT", "a user's registry"),
         ("Users/me/ntuser.dat.LOG1", "a user's registry"),
         ("Users/me/AppData/UsrClass.dat", "a user's registry"),
-        (f"{DRIVERS}/ntfs.sys", "must not be disabled"),
-        (f"{DRIVERS}/classpnp.sys", "must not be disabled"),
-        (f"{DRIVERS}/storport.SYS", "must not be disabled"),
+        (f"{DRIVERS}/ntfs.sys", "ntfs.sys is "),
+        (f"{DRIVERS}/classpnp.sys", "classpnp.sys is "),
+        (f"{DRIVERS}/storport.SYS", "storport.sys is "),
     ],
 )
 def test_what_no_pattern_may_move(mount: Path, path: str, reason: str) -> None:
@@ -224,20 +224,20 @@ def test_a_file_with_further_links_stays(mount: Path) -> None:
     path = samples.put(mount, "ProgramData/Acme/bad1.bin", b"x")
     os.link(path, path.with_name("other1"))
     os.link(path, path.with_name("other2"))
-    assert "other hard links" in refused(mount, packs.check(samples.SMALL.encode()))
+    assert "other hard links" in refused(mount, samples.small())
 
 
 def test_too_many_bytes(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         samples.put(mount, f"ProgramData/Acme/bad{number}.bin", b"x" * 1000)
     monkeypatch.setattr(acts, "MOST_BYTES", 2500)
-    assert "more than" in refused(mount, packs.check(samples.SMALL.encode()))
+    assert "more than" in refused(mount, samples.small())
 
 
 def test_what_cannot_be_told_is_refused(mount: Path) -> None:
     for number in range(17):
         samples.put(mount, f"ProgramData/Acme/bad{number}.bin", b"x")
-    assert "more than 16 files fit" in refused(mount, packs.check(samples.SMALL.encode()))
+    assert "more than 16 files fit" in refused(mount, samples.small())
 
 
 def test_a_condition_that_found_nothing_has_nothing_to_move(mount: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_driver_may_be_started_again(mount: Path) -> None:
 
 def test_the_guard_keeps_every_value_of_a_driver_it_knows(mount: Path) -> None:
     ntfs = target.service("acme", "ntfs.sys", group="Boot File System")
-    assert "the machine needs this driver" in refused(mount, start(7, value="Mode"), ntfs)
+    assert "the machine needs ntfs.sys: it is" in refused(mount, start(7, value="Mode"), ntfs)
 
 
 def program(mount: Path, image: str, kind: int = 0x10) -> None:
@@ -348,18 +348,43 @@ def test_which_programs_may_be_told_to_start(
     mount: Path, image: str, kind: int, reason: str
 ) -> None:
     program(mount, image, kind)
-    if reason:
-        assert reason in refused(mount, start(4, "AcmeAgent"))
-    else:
-        assert samples.plan(mount, start(4, "AcmeAgent")).actions
-    assert samples.plan(mount, start(4, "AcmeAgent", "Recovery")).actions  # any other value
+    for value in ("Start", "Recovery"):
+        pack = start(4, "AcmeAgent", value)
+        if reason:
+            assert reason in refused(mount, pack)
+        else:
+            assert samples.plan(mount, pack).actions
 
 
-def test_a_service_that_is_not_there(mount: Path) -> None:
-    target.set_value(mount, "ControlSet001\\Services\\Ghost\\Parameters", "x", 1)
+@pytest.mark.parametrize("value", ["Start", "Mode"])
+def test_a_pack_makes_no_services(mount: Path, value: str) -> None:
     text = "key = 'SYSTEM\\CurrentControlSet\\Services\\Nobody'\ntype = 'dword'\ndata = 4\n"
-    pack = values(f"[[act]]\nset-value = 'Start'\n{text}create = true\n")
+    pack = values(f"[[act]]\nset-value = '{value}'\n{text}create = true\n")
     assert "there is no such service" in refused(mount, pack)
+
+
+def test_a_program_is_seen_and_not_moved(mount: Path) -> None:
+    program(mount, "D:\\Acme\\agent.exe")
+    agent = BY_SERVICE.replace("'acme'", "'acmeagent'")
+    moved = samples.pack(agent, QUARANTINE, DISABLED)
+    assert "is about a program" in refused(mount, moved)
+    key = "key = 'SYSTEM\\CurrentControlSet\\Services\\AcmeAgent'\n"
+    act = f"[[act]]\nset-value = 'Start'\ntype = 'dword'\ndata = 4\n{key}"
+    pack = samples.pack(agent, act, DISABLED.replace("acme", "AcmeAgent"))
+    install = samples.install(mount)
+    assert packs.verify(pack, install) == ("the service AcmeAgent still starts",)
+    apply(mount, pack, samples.made(mount, pack))
+    assert packs.verify(pack, install) == ()
+    assert packs.detect(pack, install, ()).applies is False
+    sized = samples.pack(agent + "size = 3\n", act, DISABLED)
+    assert packs.detect(sized, install, ()).applies is None
+    ghost = samples.pack(agent.replace("agent", "ghost"), act, DISABLED)
+    assert packs.detect(ghost, install, ()).applies is False
+
+
+def test_nothing_comes_of_a_pack_that_nobody_signed(mount: Path) -> None:
+    samples.put(mount, "ProgramData/Acme/bad1.bin", b"x")
+    assert "nobody has signed it" in refused(mount, packs.check(samples.SMALL.encode()))
 
 
 def test_acts_that_contradict_each_other(mount: Path) -> None:

@@ -142,6 +142,10 @@ MISTAKES = [
         SMALL + DETECT.replace('"it"', '"two"') + "[when]\nall = ['it']\n",
         "detect: nothing uses two",
     ),
+    (
+        SMALL + DETECT.replace('"it"', '"two"') + "[when]\nall = ['two']\nnone = ['it']\n",
+        "act[1]: [when] says that it finds nothing where this is done",
+    ),
     # act
     (HEAD + DETECT + VERIFY, "act: a pack has 1 to 32 sections [[act]]"),
     (SMALL.replace("quarantine =", "obliterate ="), "act[1]: the section has no verb"),
