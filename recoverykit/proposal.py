@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from recoverykit import installs, replacement
 from recoverykit.errors import NoCulpritError, RecoveryKitError
 from recoverykit.formats.hive import Hive
+from recoverykit.host import vss
 from recoverykit.model import (
     DriverFile,
     Evidence,
     FileState,
     Finding,
+    Gap,
     InstallReport,
     Kind,
     Plan,
@@ -32,7 +34,7 @@ from recoverykit.model import (
 )
 from recoverykit.repair import plan as planning
 from recoverykit.repair import plan_json
-from recoverykit.replacement import Candidate, Search, Want
+from recoverykit.replacement import Candidate, Root, Search, Want
 
 if TYPE_CHECKING:
     from recoverykit.vouching import Trust
@@ -131,7 +133,8 @@ def _replaced(
     hive: Hive,
     choices: Choices,
 ) -> InstallReport:
-    search = _search(entry.install, suspect, evidence, hive, choices)
+    search, gaps = _search(entry.install, suspect, evidence, hive, choices)
+    entry = replace(entry, notes=(*entry.notes, *(f"Not looked at: {gap.reason}" for gap in gaps)))
     # What only a person should decide on is taken where a person named the driver.
     best = replacement.best(search.candidates, risky=bool(choices.driver))
     if best is None or not search.path:
@@ -153,19 +156,26 @@ def _search(
     evidence: Sequence[Evidence],
     hive: Hive,
     choices: Choices,
-) -> Search:
+) -> tuple[Search, tuple[Gap, ...]]:
     services = (item for item in evidence if isinstance(item, Service))
     service = next((one for one in services if one.name == suspect.service), None)
-    return replacement.find(
-        install,
-        service or suspect.path or suspect.driver,
-        evidence,
-        hive,
-        at=datetime.now(UTC),
-        folders=choices.folders,
-        trust=choices.trust,
-        want=choices.want,
-    )
+    with vss.opened(install.volume) as past:
+        roots = [
+            Root(one.name, replace(install, mount=one.mount, volume=one.volume))
+            for one in past.snapshots
+        ]
+        search = replacement.find(
+            install,
+            service or suspect.path or suspect.driver,
+            evidence,
+            hive,
+            at=datetime.now(UTC),
+            folders=choices.folders,
+            roots=roots,
+            trust=choices.trust,
+            want=choices.want,
+        )
+    return search, (*past.gaps, *search.gaps)
 
 
 def _why_none(search: Search) -> str:
