@@ -22,7 +22,7 @@ from recoverykit.model import FileSystem, Volume
 _CLOSING = 120.0  # seconds ntfs-3g may take to write out what it holds
 # Nobody else changes the volume while we have it: names and attributes may be remembered for as
 # long as it is mounted. Asking ntfs-3g again every second is what made a diagnosis slow.
-_NTFS = "norecover,noatime,streams_interface=windows,entry_timeout=600,attr_timeout=600"
+_NTFS = "norecover,noatime,streams_interface=windows,entry_timeout=600,attr_timeout=600,nodev,nosuid"
 _UNREADABLE = {
     FileSystem.BITLOCKER: "locked by BitLocker",
     FileSystem.LUKS: "encrypted by Linux (LUKS)",
@@ -106,7 +106,7 @@ def _mount(volume: Volume, device: Path, point: Path, *, writable: bool) -> None
         done = process.run(["ntfs-3g", "-o", f"{access},{_NTFS}{more}", device, point])
     else:
         _need_vfat(volume)
-        options = f"{access},noatime,utf8,shortname=mixed,check=relaxed"
+        options = f"{access},noatime,nodev,nosuid,utf8,shortname=mixed,check=relaxed"
         done = process.run(["mount", "-t", "vfat", "-o", options, device, point])
     if done.returncode or not _mounted(point):
         raise TargetRefusedError(f"{volume.name} cannot be opened: {done.complaint}.")
