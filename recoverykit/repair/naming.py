@@ -3,13 +3,15 @@
 A service that is disabled while a filter list still names it gives stop code 0x7B (Microsoft
 support, "Stop error 7B"), and one that a pending rename or the early-launch backup brings back was
 not taken away. So all of it is one plan. What is only harmless while the driver is disabled stays
-and is listed: minifilter instances, dependents, network bindings.
+and is listed: minifilter instances, dependents, network bindings. Not listed, as it does nothing by
+itself: what installs the driver again (DriverDatabase, Setup), sources of event messages.
 
 Which control sets: the one the next boot uses, and those that Windows may fall back to (Select:
 Current, Default, LastKnownGood). A set that only Failed names is never booted again.
 
 Places: windows-boot-facts section 2; Microsoft Learn, "Device filter driver ordering" (filter
-lists), "MoveFileExW" (PendingFileRenameOperations); winreg-kb, "System keys" (SafeBoot, Select).
+lists), "Crash dump filter drivers", "MoveFileExW" (PendingFileRenameOperations); winreg-kb, "System
+keys" (SafeBoot, Select); the hives of ../shared/data.
 """
 
 from __future__ import annotations
@@ -103,15 +105,26 @@ def _disable_value(found: Names, key: Key, name: str) -> None:
 
 
 def leave_filter_lists(found: Names, hive: Hive, number: int, services: Sequence[str]) -> None:
-    """Take the names out of every class and device list; an empty list goes."""
+    """Take the names out of every class and device list; an empty list goes.
+
+    Up to Windows 7, a device that is new at boot gets its lists from CriticalDeviceDatabase.
+    """
     names = {fold(name) for name in services}
     for path, levels, what in (
         (f"{_set(number)}\\Control\\Class", 1, "class filter"),
+        (f"{_set(number)}\\Control\\CriticalDeviceDatabase", 1, "filter of new devices"),
         (f"{_set(number)}\\Enum", 3, "device filter"),
     ):
         for key in _below(hive.find(path), levels):
             for name in _FILTERS:
                 _leave(found, key, name, names, what)
+
+
+def leave_dump_filters(found: Names, hive: Hive, number: int, names: Sequence[str]) -> None:
+    """Take the files out of the filters of crash dumps: no dump is written while one is missing."""
+    key = hive.find(f"{_set(number)}\\Control\\CrashControl")
+    if key is not None:
+        _leave(found, key, "DumpFilters", {fold(name) for name in names}, "crash dump filter")
 
 
 def _below(key: Key | None, levels: int) -> Iterator[Key]:

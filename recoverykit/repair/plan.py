@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recoverykit.errors import FormatError
+from recoverykit.errors import RecoveryKitError
 from recoverykit.formats.hive import Hive
 from recoverykit.model import (
     Decision,
@@ -49,8 +49,8 @@ def make(
             return held
     try:
         return quarantine.make(install, suspect, services, evidence, hive)
-    except FormatError as exc:
-        return refusal(suspect, f"what names it in the registry cannot be read whole: {exc}.")
+    except RecoveryKitError as exc:
+        return refusal(suspect, f"what names it in the registry cannot be changed: {exc}.")
 
 
 def _content(install: WindowsInstall, suspect: Suspect) -> Plan | Refusal:

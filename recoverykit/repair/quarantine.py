@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from recoverykit import installs
 from recoverykit.formats.hive import Hive
+from recoverykit.host import ntfs_metadata
 from recoverykit.model import (
     Action,
     ContentFile,
@@ -37,6 +38,7 @@ _EARLY_LAUNCH = "early-launch"
 _NETWORK = frozenset(  # device setup classes: clients, services and filters, protocols
     f"{{4d36e97{digit}-e325-11ce-bfc1-08002be10318}}" for digit in "345"
 )
+_STAYS = "it has other hard links; it stays where it is"
 _MOST_LISTED = 10  # content files; some drivers have thousands
 
 
@@ -52,13 +54,14 @@ def make(
     Raises FormatError where what names them cannot be read whole, OSError.
     """
     found = Names(Draft(hive))
+    paths = _spellings(install, services)
     first = f"ControlSet{install.control_set:03d}\\Services\\{services[0].name}"
     for number in naming.control_sets(hive, install.control_set):
         for service in services:
             disabled = naming.disable(found, hive, number, service.name)
             if not disabled and number == install.control_set:
                 return refusal(suspect, f"the Start value at {first} is missing or no number.")
-        _leave_lists(found, hive, number, services)
+        _leave_lists(found, hive, number, services, paths)
     needed = _dependents(found, install, services, evidence, hive)
     if needed is not None:
         return needed
@@ -69,13 +72,25 @@ def make(
     return _plan(install, suspect, services, found, files)
 
 
-def _leave_lists(found: Names, hive: Hive, number: int, services: Sequence[Service]) -> None:
+def _leave_lists(
+    found: Names, hive: Hive, number: int, services: Sequence[Service], paths: Sequence[str]
+) -> None:
     names = [service.name for service in services]
     drivers = [service.driver for service in services]
-    paths = [service.path for service in services if service.path is not None]
     naming.leave_filter_lists(found, hive, number, names)
+    naming.leave_dump_filters(found, hive, number, drivers)
     naming.leave_safe_mode(found, hive, number, [*names, *drivers])
     naming.stop_renames(found, hive, number, paths)
+
+
+def _spellings(install: WindowsInstall, services: Sequence[Service]) -> list[str]:
+    """The driver's file, and the same under its short name."""
+    paths = list(dict.fromkeys(service.path for service in services if service.path is not None))
+    for path in paths[:]:
+        short = ntfs_metadata.read(install.mount / path).short_name
+        if short:
+            paths.append(f"{path.rpartition('/')[0]}/{short.decode('utf-8', 'replace')}")
+    return paths
 
 
 def _dependents(
@@ -112,12 +127,15 @@ def _files(
         if can_be_put_back(install.mount / path):
             moved.append(path)
         else:
-            reason = "it has other hard links; it stays where it is, disabled"
+            reason = f"{_STAYS}, disabled"
         found.note("driver file", path, reason, changed=path in moved)
     for copy in _backups(install, services, hive):
-        moved.append(copy)
         reason = "Windows puts this copy in the place of a damaged early-launch driver"
-        found.note("ELAM backup", copy, reason, changed=True)
+        if can_be_put_back(install.mount / copy):
+            moved.append(copy)
+        else:
+            reason += f"; {_STAYS}"
+        found.note("ELAM backup", copy, reason, changed=copy in moved)
     return moved
 
 
@@ -129,7 +147,7 @@ def _backups(install: WindowsInstall, services: Sequence[Service], hive: Hive) -
     folder = (value.string if value is not None else None) or "%SystemRoot%\\ELAMBKUP"
     wanted = f"{folder.rstrip(chr(92))}\\{services[0].driver}"
     _, path = installs.driver_path(install, services[0].name, wanted)
-    if path is not None and path != services[0].path and can_be_put_back(install.mount / path):
+    if path is not None and path != services[0].path:
         yield path
 
 

@@ -11,7 +11,7 @@ from tests.builders import inf
 from tests.builders.hive import dword, expand_sz, sz
 from tests.golden import tree
 from tests.golden.scene import Asked, Scene
-from tests.golden.scenes_registry import OFF, ONE, START, at
+from tests.golden.scenes_registry import OFF, ONE, START, at, renames
 from tests.golden.tree import ACME, DRIVERS, KEYBOARDS, NET, File
 from tests.repair.ntfs import HIVE_SECURITY
 
@@ -31,6 +31,7 @@ def named(file: str) -> dict[str, object]:
 
 LONG = f"{DRIVERS}/acme filter driver.sys"
 WIDE = f"{DRIVERS}/Äcme-Filter-驅動.sys"
+BY_SHORT_NAME = renames("\\??\\C:\\a.tmp", "\\??\\C:\\Windows\\System32\\drivers\\ACMEFI~1.SYS")
 ASTRAL = f"{DRIVERS}/acme😀.sys"
 
 NAMES = [
@@ -40,6 +41,24 @@ NAMES = [
         files={ACME: None, LONG: replace(OLD, short="ACMEFI~1.SYS")},
         asked=Asked("acme filter driver.sys"),
         values=START,
+        moved=(LONG,),
+    ),
+    Scene(
+        "a pending rename by the short name",
+        registry={
+            ONE: {
+                "Services": {
+                    "acme": {"ImagePath": expand_sz("System32\\drivers\\acme filter driver.sys")}
+                },
+                "Control": {"Session Manager": {"PendingFileRenameOperations": BY_SHORT_NAME}},
+            }
+        },
+        files={ACME: None, LONG: replace(OLD, short="ACMEFI~1.SYS")},
+        asked=Asked("acme filter driver.sys"),
+        values={
+            **START,
+            f"{ONE}\\Control\\Session Manager!PendingFileRenameOperations": (BY_SHORT_NAME, None),
+        },
         moved=(LONG,),
     ),
     Scene(
@@ -128,6 +147,14 @@ PLACES = [
         files={ELAM: replace(OLD, security=HIVE_SECURITY)},
         values=START,
         moved=(ACME, ELAM),
+    ),
+    Scene(
+        "early launch, with a backup copy of several links, which stays",
+        registry=at("Services\\acme", {"Group": sz("Early-Launch")}),
+        files={ELAM: OLD},
+        links={TWIN: ELAM},
+        values=START,
+        stays=(("ELAM backup", ELAM),),
     ),
     Scene(
         "early launch, with its backup copy elsewhere and no driver",

@@ -186,6 +186,34 @@ FILTERS = [
         **class_filter(KEYBOARDS, "LowerFilters", HALF, HALF_LEFT),
     ),
     Scene(
+        "filter of devices that are new, on Windows 7",
+        registry=at(
+            "Control\\CriticalDeviceDatabase",
+            {
+                "*PNP0F03": {"Service": sz("i8042prt"), "UpperFilters": multi_sz("acme")},
+                "PCI#VEN_15AD": {"Service": sz("acme")},
+            },
+        ),
+        values={
+            **START,
+            f"{ONE}\\Control\\CriticalDeviceDatabase\\*PNP0F03!UpperFilters": (
+                multi_sz("acme"),
+                None,
+            ),
+        },
+    ),
+    Scene(
+        "filter of crash dumps",
+        registry=at("Control\\CrashControl", {"DumpFilters": multi_sz("dumpfve.sys", "Acme.sys")}),
+        values={
+            **START,
+            f"{ONE}\\Control\\CrashControl!DumpFilters": (
+                multi_sz("dumpfve.sys", "Acme.sys"),
+                multi_sz("dumpfve.sys"),
+            ),
+        },
+    ),
+    Scene(
         "filter of two classes",
         registry=at(
             "Control\\Class",
