@@ -77,7 +77,7 @@ def test_what_lies_in_the_way(mount: Path) -> None:
     (folder / "acme4.sys").symlink_to("/etc/passwd")
     (folder / "acme\x1b[2J.sys").write_bytes(VERSION)
     (folder / "acme:stream.sys").write_bytes(VERSION)
-    os.symlink(".", os.fsencode(folder) + b"/acme\xff.sys")
+    (folder / os.fsdecode(b"acme\xff.sys")).symlink_to(".")
     found = look(mount)
     assert found.of("file").holds is None  # names that Windows cannot have
     (folder / "acme\x1b[2J.sys").unlink()
