@@ -132,14 +132,17 @@ def _seen(drivers: Drivers) -> Iterator[tuple[Service, Seen]]:
 def _imports(drivers: Drivers) -> CheckLine:
     own = _of_the_kernel(drivers.files)
     faults: list[Fault] = []
-    looked = 0
+    looked = unread = 0
     for service, seen in _seen(drivers):
         looked += bool(seen.imports)
+        unread += bool(seen.unread)
         lacking = [one for one in seen.unresolved if one not in own]
         if lacking:
             text = f"{service.name} needs {listed(lacking)}, which nothing offers"
             faults.append(Fault(text, Source(seen.path), drivers.fatal(service)))
     good = passed(IMPORTS, f"those of {looked} drivers can be resolved")
+    if unread:
+        good = skipped(IMPORTS, f"{good.text}; {unread} could not be read here")
     if not _kernel_is_sound(drivers.files):
         good = skipped(IMPORTS, "the kernel cannot be read, so what it offers is not known")
     return judged(IMPORTS, faults, good)
@@ -147,7 +150,10 @@ def _imports(drivers: Drivers) -> CheckLine:
 
 def _kernel_is_sound(files: Files) -> bool:
     path = files.system(check_kernel.ROOTS[0])
-    return path is not None and not files.see(path).damage
+    if path is None:
+        return False
+    seen = files.see(path)
+    return not seen.damage and not seen.unread
 
 
 def _signatures(drivers: Drivers) -> CheckLine:

@@ -9,10 +9,10 @@ name ntoskrnl.exe. The loader takes kd.dll for kdcom.dll where nobody debugs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from recoverykit.boot.check_files import Files, Seen, modules_of
-from recoverykit.boot.check_line import Fault, judged, skipped
+from recoverykit.boot.check_line import Fault, judged, listed, passed, skipped
 from recoverykit.model import CheckLine, Source
 
 KERNEL, HAL, MODULES, SESSION = "kernel", "hal", "kernel-modules", "session-files"
@@ -32,10 +32,10 @@ _PROGRAMS = (
 def lines(files: Files) -> tuple[CheckLine, ...]:
     kernels = [name for name in (_KERNEL, _PAE) if name == _KERNEL or files.system(name)]
     return (
-        judged(KERNEL, [*_faults(files, kernels)], "it is there, and for this machine"),
-        judged(HAL, [*_faults(files, [_HAL])], "it is there, and for this machine"),
+        _programs(files, KERNEL, kernels, "it is there, and for this machine"),
+        _programs(files, HAL, [_HAL], "it is there, and for this machine"),
         _modules(files),
-        judged(SESSION, [*_faults(files, _PROGRAMS)], f"all {len(_PROGRAMS)} are there and whole"),
+        _programs(files, SESSION, _PROGRAMS, f"all {len(_PROGRAMS)} are there and whole"),
     )
 
 
@@ -54,41 +54,40 @@ def loaded(files: Files) -> Iterator[Seen]:
             pending += modules_of(seen.imports)
 
 
-def _faults(files: Files, wanted: list[str] | tuple[str, ...]) -> Iterator[Fault]:
-    for name in wanted:
-        path = files.system(name)
-        if path is None:
-            relative = f"{files.install.folder}/System32/{name}"
-            yield Fault(f"{name} is missing", Source(relative))
-        else:
-            seen = files.see(path)
-            if seen.damage:
-                yield Fault(f"{name}: {seen.damage}", Source(path))
+def _programs(files: Files, check: str, wanted: Sequence[str], good: str) -> CheckLine:
+    found = {name: files.system(name) for name in wanted}
+    faults = [fault for name, path in found.items() for fault in _fault(files, name, path)]
+    return judged(check, faults, _unless_unread(files, check, found.values(), good))
+
+
+def _fault(files: Files, name: str, path: str | None) -> Iterator[Fault]:
+    if path is None:
+        yield Fault(f"{name} is missing", Source(f"{files.install.folder}/System32/{name}"))
+    elif damage := files.see(path).damage:
+        yield Fault(f"{name}: {damage}", Source(path))
+
+
+def _unless_unread(files: Files, check: str, paths: Iterable[str | None], good: str) -> CheckLine:
+    """What is there but could not be looked at does not pass."""
+    unread = [seen.unread for path in paths if path and (seen := files.see(path)).unread]
+    return skipped(check, listed(unread)) if unread else passed(check, good)
 
 
 def _modules(files: Files) -> CheckLine:
     """Told of the kernel's own and of the HAL's: those of other modules come with these."""
-    roots = [path for name in ROOTS if (path := files.system(name))]
-    seen = [files.see(path) for path in roots]
-    if not any(one.imports for one in seen):
-        return skipped(MODULES, "what the kernel imports cannot be read")
+    seen = [files.see(path) for name in ROOTS if (path := files.system(name))]
     wanted = {name for one in seen for name in modules_of(one.imports)} - {*ROOTS}
-    faults: list[Fault] = []
-    for name in sorted(wanted):
-        faults += _module(files, name)
+    found = {name: _module(files, name) for name in sorted(wanted)}
+    faults = [fault for name, path in found.items() for fault in _fault(files, name, path)]
     for one in seen:
-        source = Source(one.path)
         lacking = [each for each in one.unresolved if "!" in each]
-        faults += [Fault(f"nothing exports {symbol}", source) for symbol in lacking]
-    return judged(MODULES, faults, f"all {len(wanted)} that the kernel imports")
+        faults += [Fault(f"nothing exports {each}", Source(one.path)) for each in lacking]
+    good = _unless_unread(files, MODULES, found.values(), f"all {len(found)} that they import")
+    kernel = files.system(_KERNEL)
+    if kernel is None or not files.see(kernel).imports:  # a HAL since 2020 has none: it forwards
+        good = skipped(MODULES, "what the kernel imports cannot be read")
+    return judged(MODULES, faults, good)
 
 
-def _module(files: Files, name: str) -> Iterator[Fault]:
-    path = files.library(name)
-    if path is None and name in _STAND_INS:
-        path = files.library(_STAND_INS[name])
-    if path is None:
-        relative = f"{files.install.folder}/System32/{name}"
-        yield Fault(f"{name} is missing", Source(relative))
-    elif damage := files.see(path).damage:
-        yield Fault(f"{name}: {damage}", Source(path))
+def _module(files: Files, name: str) -> str | None:
+    return files.library(name) or files.library(_STAND_INS.get(name, name))

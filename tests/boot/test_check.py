@@ -18,7 +18,7 @@ from recoverykit.boot.check import worse
 from recoverykit.model import CheckLine, Source
 from tests.boot import bootable
 from tests.boot.bootable import Bootable
-from tests.builders import registry
+from tests.builders import authenticode, pe, registry
 from tests.conftest import REAL_DATA, REPOSITORY, read_real
 from tests.independent import registry as independent
 
@@ -246,6 +246,47 @@ def test_a_folder_alone(sound: Bootable) -> None:
         assert (lines[name].ok, lines[name].warning) == (None, False)
         assert lines[name].text
     assert [line.check for line in lines.values() if line.ok is False] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("disk.sys", ["driver-images", "driver-imports", "driver-signatures"]),
+        (
+            "ntoskrnl.exe",
+            ["kernel", "kernel-modules", "driver-imports", "driver-signatures"],
+        ),
+        ("ci.dll", ["kernel-modules", "driver-signatures"]),
+        ("smss.exe", ["session-files"]),
+    ],
+)
+def test_a_file_that_only_the_disk_could_show(
+    name: str, lines: list[str], sound: Bootable, tmp_path: Path
+) -> None:
+    """ntfs-3g shows what CompactOS compressed as a link; a mounted folder has nothing else."""
+    tree = sound.copy(tmp_path)
+    tree.file(name).unlink()
+    tree.file(name).symlink_to("unsupported reparse tag 0x80000017")
+    install = replace(tree.install, volume=replace(tree.install.volume, path=tree.root))
+    boot = tree.scene.boot_volumes
+    found = evidence.collect(install, boot, [tree.scene.system, tree.scene.windows])
+    seen = check.check(install, found, boot_volumes=boot, trust=tree.trust, free=bootable.ROOM)
+    assert [line for line in seen if line.ok is False or line.warning] == []
+    assert [line.check for line in seen if line.ok is None] == [*lines, "beyond-this-check"]
+
+
+def test_a_hal_that_only_forwards(sound: Bootable, tmp_path: Path) -> None:
+    tree = sound.copy(tmp_path)
+    image = pe.driver(None, exports=["HalMakeBeep", "KeQueryPerformanceCounter"])
+    tree.put(tree.file("hal.dll"), authenticode.signed(image, authenticode.publisher()))
+    assert by_name(tree.lines())["kernel-modules"].ok is True
+
+
+def test_a_link_that_leads_elsewhere_is_not_followed(sound: Bootable, tmp_path: Path) -> None:
+    tree = sound.copy(tmp_path)
+    tree.file("disk.sys").rename(tree.file("other.sys"))
+    tree.file("disk.sys").symlink_to("other.sys")
+    assert [line.check for line in tree.lines() if line.ok is False] == ["boot-drivers"]
 
 
 def test_no_certificates_to_trust(sound: Bootable) -> None:
