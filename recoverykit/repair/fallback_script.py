@@ -1,7 +1,9 @@
 """The parts of undo.cmd that are the same in every one: where it stands, and its subroutines.
 
 Everything is told by exit codes and by lines of `reg query` that are not translated, never by what
-a tool says to people. Nothing is deleted: a file that the repair installed is set aside.
+a tool says to people. Nothing is deleted: a file that the repair installed is set aside. What was
+read of the registry is only compared as `!LINE!`, which cmd.exe puts in after it has understood the
+line: a quotation mark or a %L in somebody's data means nothing.
 
 How each is used, by variables; DO is "look", "back" or "prove":
 
@@ -45,6 +47,8 @@ set "FAILED="
 set "OPEN=0"
 set "CLOSED=0"
 set "WRONG=0"
+set "VALUES=0"
+set "KEYS=0"
 """
 
 # {import}: how the registry is written. ":look" only looks; from ":go" on something is changed.
@@ -214,23 +218,35 @@ exit /b 0
 REGISTRY = r"""
 :value
 set "WHAT=%KEY%\%NAME%"
+set "LINE="
 "%REG%" query "%KEY%" /v "%NAME%" >"%OUT%" 2>nul
 if errorlevel 1 goto gone
-set "STATE=wrong"
-for /f "usebackq delims=" %%L in ("%OUT%") do if "%%L"=="    %NAME%    %WAS%" set "STATE=was"
-for /f "usebackq delims=" %%L in ("%OUT%") do if "%%L"=="    %NAME%    %OURS%" set "STATE=ours"
-goto known
+for /f "usebackq delims=" %%L in ("%OUT%") do set "LINE=%%L"
+set "HEAD=    %NAME%"
+goto compare
 :default
 set "WHAT=%KEY%"
 "%REG%" query "%KEY%" >"%OUT%" 2>nul
 if errorlevel 1 goto gone
-set "STATE=gone"
-for /f "usebackq tokens=1 delims=(" %%A in ("%OUT%") do if "%%A"=="    " set "STATE=wrong"
-if "%STATE%"=="gone" goto gone
+set "LINE="
+for /f "usebackq tokens=1 delims=(" %%A in ("%OUT%") do if "%%A"=="    " set "LINE=set"
+if not defined LINE goto gone
 "%REG%" query "%KEY%" /ve >"%OUT%" 2>nul
-for /f "usebackq tokens=1* delims=)" %%A in ("%OUT%") do if "%%B"=="    %WAS%" set "STATE=was"
-for /f "usebackq tokens=1* delims=)" %%A in ("%OUT%") do if "%%B"=="    %OURS%" set "STATE=ours"
+set "LINE="
+for /f "usebackq tokens=1* delims=)" %%A in ("%OUT%") do set "LINE=%%B"
+set "HEAD="
+:compare
+call :matches
+set "MATCH=%errorlevel%"
+set "STATE=wrong"
+if "%MATCH%"=="1" set "STATE=was"
+if "%MATCH%"=="2" set "STATE=ours"
 goto known
+:matches
+setlocal EnableDelayedExpansion
+if "!LINE!"=="!HEAD!    !OURS!" exit /b 2
+if "!LINE!"=="!HEAD!    !WAS!" exit /b 1
+exit /b 0
 :made
 set "WHAT=%KEY%"
 set "OURS="
@@ -239,14 +255,21 @@ for /f "tokens=1 delims=\" %%A in ("%KEY%") do set "TOP=%%A"
 "%REG%" query "%KEY%" >"%OUT%" 2>nul
 if errorlevel 1 goto gone
 set "STATE=wrong"
+set "LINE="
 set /a HASVALUES=0
 set /a HASKEYS=0
+for /f "usebackq delims=" %%L in ("%OUT%") do if not defined LINE set "LINE=%%L"
 for /f "usebackq delims=" %%L in ("%OUT%") do set /a HASVALUES+=1
 for /f "usebackq tokens=1 delims=\" %%A in ("%OUT%") do if "%%A"=="%TOP%" set /a HASKEYS+=1
 set /a HASVALUES-=HASKEYS
-for /f "usebackq delims=" %%L in ("%OUT%") do if /i "%%L"=="%KEY%" set /a HASKEYS-=1
+call :headed
+if errorlevel 1 set /a HASKEYS-=1
 if %HASVALUES% LEQ %VALUES% if %HASKEYS% LEQ %KEYS% set "STATE=ours"
 goto known
+:headed
+setlocal EnableDelayedExpansion
+if /i "!LINE!"=="!KEY!" exit /b 1
+exit /b 0
 :lost
 set "WHAT=%KEY%"
 set "OURS=absent"
