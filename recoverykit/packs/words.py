@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from recoverykit.model import RegistryData, Source
+from recoverykit.packs.data import TYPES
 from recoverykit.packs.detection import Detection, Seen
 from recoverykit.packs.pack import (
     STARTED,
     Act,
     Condition,
-    DeleteValue,
     Disabled,
     DriverCondition,
     FileCondition,
@@ -49,7 +49,7 @@ def described(pack: Pack) -> Iterator[str]:
     yield from (f"    {item.name}: {_condition(item)}" for item in pack.conditions)
     yield f"  applies if  {_when(pack)}"
     yield "  then"
-    yield from (f"    {_act(act)}" for act in pack.acts)
+    yield from (f"    {_act(act, pack)}" for act in pack.acts)
     yield "  and makes sure that"
     yield from (f"    {_proof(proof)}" for proof in pack.proofs)
 
@@ -116,9 +116,11 @@ def _when(pack: Pack) -> str:
     return ", and ".join(parts)
 
 
-def _act(act: Act) -> str:
+def _act(act: Act, pack: Pack) -> str:
     if isinstance(act, Quarantine):
-        return f"move away what {act.condition} finds (undo brings it back)"
+        is_driver = isinstance(pack.condition(act.condition), DriverCondition)
+        verb = "disable and move away the driver" if is_driver else "move away the files"
+        return f"{verb} that {act.condition} finds (undo brings it back)"
     if isinstance(act, Replace):
         return f"replace what {act.condition} finds by {act.file}, SHA-256 {act.sha256}"
     shown = f"{act.value or '(default)'} of {act.key.text}"
@@ -137,7 +139,13 @@ def _proof(proof: Proof) -> str:
 
 
 def _data(data: RegistryData) -> str:
-    return f"type {data.type}, bytes {data.data.hex(' ') or 'none'}"
+    name = next((name for name, (number, *_) in TYPES.items() if number == data.type), "")
+    if name in ("dword", "qword"):
+        return f"{name} {int.from_bytes(data.data, 'little')}"
+    if name == "binary":
+        return f"binary {data.data.hex(' ')}"
+    texts = data.data.decode("utf-16-le", "replace").rstrip("\0").split("\0")
+    return f"{name} {', '.join(map(repr, texts))}"
 
 
 def summary(pack: Pack) -> dict[str, Any]:
@@ -148,7 +156,6 @@ def summary(pack: Pack) -> dict[str, Any]:
         "sha256": pack.sha256,
         "signer": pack.signer or None,
         "more": list(pack.more),
-        "changes_registry": any(isinstance(act, SetValue | DeleteValue) for act in pack.acts),
     }
 
 
