@@ -67,6 +67,20 @@ _FILES = (
 _LIBRARIES = ("clfs.sys", "classpnp.sys", "storport.sys", "wdfldr.sys", "fltmgr.sys")
 
 
+# Lines that say "not checked" on a tree that boots, by machine.
+UNCHECKED = {
+    "x64": ["beyond-this-check"],
+    "arm64": ["beyond-this-check"],
+    "x86": ["driver-signatures", "beyond-this-check"],
+}
+
+
+def by_name(lines: Sequence[CheckLine]) -> dict[str, CheckLine]:
+    found = {line.check: line for line in lines}
+    assert len(found) == len(lines)
+    return found
+
+
 @cache
 def stub(name: str, machine: str) -> bytes:
     """The signed stub of one file; those that import and export alike are the same."""
