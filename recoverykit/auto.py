@@ -168,9 +168,10 @@ def _packs_applied(screen: Screen, found: Report, options: Options) -> Report:
     """
     for signed in _carried(screen):
         planned = remedy.plan(None, signed, options)
+        if any(entry.plan or entry.refusals for entry in planned.installations):
+            screen.say(console.overview(planned))
         if not any(entry.plan for entry in planned.installations):
             continue
-        screen.say(console.overview(planned))
         done = pipeline.carry_out(planned, options, remedy.job(signed))
         screen.say(console.overview(done))
         _keep(screen, done, options)
