@@ -210,7 +210,7 @@ def _install(journal: Journal, change: Change, content: bytes, place: str) -> No
     if not change.before and stands(target):
         raise RecoveryKitError(f"{target} appeared while the repair was being made")
     staged = stage(journal, intent.number, target)
-    dress(staged, of_a_new_file(intent.metadata), times=False)
+    durable.stamp(staged, of_a_new_file(intent.metadata), times=False)  # also when it was made
     intent = replace(intent, blocks=keep_blocks(journal, intent))
     journal.append("intent", **describe(intent))
     if place:

@@ -43,6 +43,7 @@ SYSTEM = "Windows/System32/config/SYSTEM"
 DRIVER = "Windows/System32/drivers/acme filter.sys"
 SERVICE = "ControlSet001\\Services\\acme"
 OVERRIDE = f"{SERVICE}\\StartOverride"
+_NOT_WINDOWS = ("RecoveryKit", "System Volume Information")
 BOOT, OFF = b"\0\0\0\0", b"\4\0\0\0"
 
 
@@ -186,11 +187,10 @@ State = dict[str, tuple[str, object, object, object]]
 def state(mount: Path, *, without: str = "\0") -> State:
     """Bytes, security descriptor, attributes and short name of every file but our own folder's."""
     found: State = {}
-    for path in sorted(mount.rglob("*")):
+    tops = [top for top in mount.iterdir() if top.name not in _NOT_WINDOWS]
+    for path in sorted(path for top in tops for path in (top, *top.rglob("*"))):
         name = path.relative_to(mount).as_posix()
-        if without in name:
-            continue
-        if name.split("/")[0] in ("RecoveryKit", "System Volume Information") or path.is_dir():
+        if without in name or path.is_dir():
             continue
         kept = ntfs_metadata.read(path)
         found[name] = (
