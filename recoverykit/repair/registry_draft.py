@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recoverykit.errors import TargetRefusedError, UsageError
+from recoverykit.formats import hive_security
 from recoverykit.formats.hive import Hive, Key, fold
 from recoverykit.formats.hive_edit import key_state
 from recoverykit.model import KeyChange, RegistryChange, RegistryData, RegistryKey, ValueChange
@@ -99,7 +100,8 @@ class Draft:
     def delete(self, key: str) -> None:
         """Take a key away with all it holds, the deepest first.
 
-        Values go in the opposite of their order, so that taking it all back restores that.
+        Values go in the opposite of their order, so that taking it all back restores that. Raises
+        FormatError for a damaged security descriptor.
         """
         if not key:
             raise UsageError("the root of a hive cannot be deleted")
@@ -129,6 +131,9 @@ class Draft:
             raise TargetRefusedError(
                 f"the key {key.path} is {what}: deleting it could not be taken back exactly"
             )
+        state = self._state(path)
+        if state is not None and state.security:
+            hive_security.require_descriptor(state.security)  # else nobody could set it again
 
     def _value_names(self, path: str) -> list[str]:
         key = self._find(path)
