@@ -43,6 +43,26 @@ def two_windows(tmp_path_factory: pytest.TempPathFactory) -> DiskImage:
 
 
 @pytest.fixture(scope="session")
+def medium_with_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An organisation's ISO with the pack of July 2024, both signed with its key."""
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("not installed: qemu-system-x86_64")
+    folder = tmp_path_factory.mktemp("medium")
+    pack = folder / "crowdstrike-2024-07-19.toml"
+    shutil.copyfile(REPOSITORY / "docs/examples" / pack.name, pack)
+    keys, image = str(folder / "keys"), str(folder / "recovery.iso")
+    for words in (
+        ["keys", "new", keys, "--organisation", "Example Ltd"],
+        ["keys", "sign", str(pack), "--keys", keys],
+        ["iso", "-o", image, "--keys", keys, "--pack", str(pack)],
+    ):
+        argv = [sys.executable, "build_media.py", *words]
+        done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return Path(image)
+
+
+@pytest.fixture(scope="session")
 def medium(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ISO: RECOVERYKIT_ISO where somebody has built it, else built now."""
     given = os.environ.get("RECOVERYKIT_ISO")

@@ -5,12 +5,14 @@ The base image is made once and cloned; each scene then breaks its clone in its 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -73,6 +75,15 @@ def _write_boot_files(made: DiskImage) -> None:
                 shutil.copytree(folder, root, dirs_exist_ok=True)
 
 
+_CHANNELS = "Windows/System32/drivers/CrowdStrike/C-00000291-00000000-"
+FAULTY_CHANNEL = f"{_CHANNELS}00000032.sys"
+_DAY = datetime(2024, 7, 19, tzinfo=UTC)
+CHANNEL_FILES = {
+    FAULTY_CHANNEL: (b"\xaa\xaa\xaa\xaa" * 900, _DAY.replace(hour=4, minute=9)),
+    f"{_CHANNELS}00000033.sys": (b"\xaa\xaa\xaa\xab" * 900, _DAY.replace(hour=5, minute=27)),
+}
+
+
 @contextmanager
 def opened(image: DiskImage, number: int = 0) -> Iterator[windows.Windows]:
     """One installation of the image, mounted for writing."""
@@ -106,6 +117,17 @@ def _filter(image: DiskImage) -> None:
         faults.driver_in_class_filter(found, SERVICE)
 
 
+def _channel_files(image: DiskImage) -> None:
+    """The faulty channel file of July 2024 and the one after it; nothing else is wrong here, so
+    without a pack nobody would touch it."""
+    with opened(image) as found:
+        for path, (content, when) in CHANNEL_FILES.items():
+            file = found.root.parent / path
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
+            os.utime(file, (when.timestamp(), when.timestamp()))
+
+
 BREAK: dict[str, Callable[[DiskImage], None]] = {
     "broken": _crashing,
     "healthy": lambda _: None,
@@ -113,6 +135,7 @@ BREAK: dict[str, Callable[[DiskImage], None]] = {
     "unclean": _unclean,
     "unclean-1.1": _unclean_before_8,
     "filter": _filter,
+    "channel files": _channel_files,
 }
 
 

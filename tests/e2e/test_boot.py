@@ -42,6 +42,7 @@ class Boot:
     key: str = "u"
     base: str = "small_windows"  # which fixture's disk it starts from
     tampered: bool = False
+    medium: str = "medium"  # which fixture it boots from
 
 
 BOOTS = {
@@ -51,6 +52,7 @@ BOOTS = {
     "uefi-stick-diagnose": Boot("broken", firmware="uefi", on="usb", key="d"),
     "bios-unclean": Boot("unclean"),
     "bios-tampered": Boot("broken", tampered=True),
+    "uefi-pack": Boot("channel files", firmware="uefi", medium="medium_with_pack"),
 }
 
 
@@ -66,16 +68,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    medium: Path
+    media: dict[str, Path]
     bases: dict[str, DiskImage]
     folder: Path
 
     def run(self, name: str) -> Outcome:
         boot = BOOTS[name]
         scene = scenes.stage(self.bases[boot.base], boot.scene, self.folder / f"{name}.img")
-        medium = (
-            _tampered(self.medium, self.folder / f"{name}.iso") if boot.tampered else self.medium
-        )
+        medium = self.media[boot.medium]
+        if boot.tampered:
+            medium = _tampered(medium, self.folder / f"{name}.iso")
         before = _hashes(scene)
         log = self.folder / f"{name}.log"
         disks = [Attached(scene.disk.path, boot.bus)]
@@ -98,7 +100,6 @@ def _tampered(medium: Path, target: Path) -> Path:
 @pytest.fixture(scope="session")
 def outcomes(
     request: pytest.FixtureRequest,
-    medium: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[Outcome]]]:
     """The boots of every selected test, two at a time."""
@@ -106,7 +107,8 @@ def outcomes(
     wanted = _wanted(request.session.items)
     names = sorted({BOOTS[name].base for name in wanted})
     bases = {name: request.getfixturevalue(name) for name in names}
-    bench = _Bench(medium, bases, folder)
+    media = {BOOTS[name].medium for name in wanted}
+    bench = _Bench({name: request.getfixturevalue(name) for name in media}, bases, folder)
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield {name: pool.submit(bench.run, name) for name in wanted}
 
@@ -162,6 +164,25 @@ def test_diagnosis_names_the_driver_and_writes_nothing(outcome: Outcome) -> None
 def test_an_unclean_log_is_replayed_and_the_disk_repaired(outcome: Outcome) -> None:
     assert outcome.ran.exit_code == 0
     proof.repaired(outcome.scene)
+
+
+@pytest.mark.parametrize("outcome", ["uefi-pack"], indirect=True)
+def test_a_pack_on_the_medium_moves_the_file_it_names_and_no_other(outcome: Outcome) -> None:
+    assert outcome.ran.exit_code == 0
+    before = outcome.scene.files[0]
+    after = scenes.files(outcome.scene.disk, outcome.scene.disk.windows[0])
+    kept = {path for path in after if path.split("/")[0] != proof.FOLDER}
+    assert before.keys() - kept == {scenes.FAULTY_CHANNEL}
+    assert kept <= before.keys()
+    assert (
+        scenes.values(outcome.scene.disk, outcome.scene.disk.windows[0])
+        == (outcome.scene.values[0])
+    )
+
+    done = recoverykit("undo", outcome.scene.disk.path, "--yes")
+    assert done.exit_code == 0, done
+    again = scenes.files(outcome.scene.disk, outcome.scene.disk.windows[0])
+    assert again[scenes.FAULTY_CHANNEL] == before[scenes.FAULTY_CHANNEL]
 
 
 @pytest.mark.parametrize("outcome", ["bios-tampered"], indirect=True)
