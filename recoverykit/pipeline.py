@@ -239,9 +239,9 @@ class _Proof:
         self, install: WindowsInstall, before: tuple[CheckLine, ...], job: Job, options: Options
     ) -> None:
         self._install, self._job, self._options = install, job, options
-        self.before = before
-        if job.boots and not before:
-            self.before = boot_lines(install, options)
+        # With the same volumes open as afterwards: else what only was not seen would be worse.
+        self._earlier = boot_lines(install, options) if job.boots else ()
+        self.before = before or self._earlier
         self.after: tuple[CheckLine, ...] = ()
 
     def problems(self) -> tuple[str, ...]:
@@ -249,7 +249,7 @@ class _Proof:
             return self._job.proof(self._install)
         self._options.say("Checking again what a start needs")
         self.after = boot_lines(self._install, self._options)
-        return (*boot_check.worse(self.before, self.after), *self._job.proof(self._install))
+        return (*boot_check.worse(self._earlier, self.after), *self._job.proof(self._install))
 
 
 def _still_planned(
