@@ -133,7 +133,7 @@ def _window(
         cut,
         stops,
         block if block and timeline.ends_early(block, _earlier(evidence, block)) else None,
-        None if following else _came_up(applied, evidence),
+        None if following or since else _came_up(applied, evidence),
     )
 
 
@@ -226,6 +226,7 @@ def _boots_since(applied: Applied, status: BootStatus) -> bool:
 
 
 def _came_up(applied: Applied, evidence: Sequence[Evidence]) -> Source | None:
+    """Where no log tells of a session: the loader does not say which were in Safe Mode."""
     for item in evidence:
         if isinstance(item, BootStatus) and item.succeeded and item.shut_down:
             return item.source if _boots_since(applied, item) else None

@@ -204,6 +204,7 @@ def _opening(hives: Sequence[_Hive]) -> Iterator[str]:
         if not batch.is_plain(path):
             raise UnsayableError(f"{hive.path} has characters that a batch file cannot hold")
         yield f'set "AT{number}={hive.loaded}"'
+        yield f'"%REG%" unload "%AT{number}%" >nul 2>nul'  # of a run that was killed
         yield f'"%REG%" load "%AT{number}%" "%ROOT%{batch.literal(path)}" >nul 2>nul'
         yield "if errorlevel 1 goto notloaded"
         yield f'set "LOADED{number}=1"'

@@ -54,6 +54,23 @@ def another_stop(life: Life, codes: Sequence[int]) -> None:
     acts.crashing_boots(life, life.m.now + SOON, 2, code, None, after=22)
 
 
+def crashes_after_work(life: Life, codes: Sequence[int]) -> None:
+    """It comes up, and days later it is the old story."""
+    on = life.m.now + SOON
+    life.session(on, on + SOON * 4)
+    acts.crashing_boots(life, on + SOON * 9, 2, codes[-1], None, after=22)
+
+
+def dies_at_once(life: Life, _codes: Sequence[int]) -> None:
+    """Before anything can be written but the loader's own count."""
+    acts.failed_boots(life, life.m.now + SOON, 3)
+
+
+def safe_mode(life: Life, _codes: Sequence[int]) -> None:
+    """Says nothing about an ordinary start."""
+    acts.safe_mode(life, life.m.now + SOON)
+
+
 CASES = [
     (nothing, Since.NOT_STARTED),
     (works, Since.WORKED),
@@ -61,6 +78,9 @@ CASES = [
     (same_stop, Since.SAME),
     (same_driver, Since.SAME),
     (another_stop, Since.OTHER),
+    (crashes_after_work, Since.SAME),
+    (dies_at_once, Since.OTHER),
+    (safe_mode, Since.NOT_STARTED),
 ]
 
 
