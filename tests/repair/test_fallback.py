@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -571,9 +571,25 @@ def test_what_the_reg_file_cannot_bring_back_is_said() -> None:
 # --- and the medium afterwards ------------------------------------------------------------
 
 
-def begun(mount: Path) -> tuple[Plan, dict[str, bytes], str]:
+def deeper(mount: Path) -> Plan:
+    """Keys and values that come and go, and a key that goes with all it holds."""
+    made = target.rich_plan(mount)
+    loaded, _ = hives.load(mount / target.SYSTEM)
+    override = loaded.find(target.OVERRIDE)
+    assert override is not None
+    gone: tuple[RegistryChange, ...] = (
+        ValueChange(target.OVERRIDE, "0", dword(4), None),
+        ValueChange(target.OVERRIDE, "1", dword(4), None),
+        KeyChange(target.OVERRIDE, hive_edit.key_state(override), None),
+    )
+    edit, *rest = made.actions
+    assert isinstance(edit, EditHive)
+    return replace(made, actions=(EditHive(edit.hive, (*edit.changes, *gone)), *rest))
+
+
+def begun(mount: Path, plan_of: Callable[[Path], Plan]) -> tuple[Plan, dict[str, bytes], str]:
     """A repair that was made, the fallback of it, and its id."""
-    made = target.plan(mount)
+    made = plan_of(mount)
     info = transaction.apply(target.install(mount), made, now=target.NOW)
     moves = {
         action.path: f"RecoveryKit/{info.id}/quarantine/{action.path.rpartition('/')[2]}"
@@ -584,13 +600,14 @@ def begun(mount: Path) -> tuple[Plan, dict[str, bytes], str]:
     return made, fallback.texts(made, target.install(mount), info.id, moves), info.id
 
 
+@pytest.mark.parametrize("plan_of", [target.plan, target.rich_plan, deeper])
 @pytest.mark.parametrize("files", [False, True])
 @pytest.mark.parametrize("values", [False, True])
 def test_the_medium_goes_on_where_the_batch_file_stopped(
-    mount: Path, files: bool, values: bool
+    mount: Path, files: bool, values: bool, plan_of: Callable[[Path], Plan]
 ) -> None:
     before = hivex.registry(mount / target.SYSTEM)
-    _, found, identity = begun(mount)
+    _, found, identity = begun(mount, plan_of)
     driver = mount / target.DRIVER
     if files:
         (mount / "RecoveryKit" / identity / "quarantine" / driver.name).rename(driver)
@@ -602,7 +619,7 @@ def test_the_medium_goes_on_where_the_batch_file_stopped(
 
 
 def test_a_repair_that_the_batch_file_took_back_is_undone_for_the_medium(mount: Path) -> None:
-    _, found, identity = begun(mount)
+    _, found, identity = begun(mount, target.plan)
     home = mount / "RecoveryKit" / identity
     (home / "quarantine" / "acme filter.sys").rename(mount / target.DRIVER)
     import_with_our_engine(mount, found[fallback.ONLINE])
@@ -615,7 +632,7 @@ def test_a_repair_that_the_batch_file_took_back_is_undone_for_the_medium(mount: 
 
 
 def test_a_file_of_somebody_else_still_stops_the_medium(mount: Path) -> None:
-    _, _, _ = begun(mount)
+    begun(mount, target.plan)
     (mount / target.DRIVER).write_bytes(b"a newer one")
     with pytest.raises(TargetRefusedError, match="another file"):
         undoing.undo(mount)
