@@ -39,7 +39,7 @@ from recoverykit.formats.hive_save import Step
 from recoverykit.formats.hive_states import States
 from recoverykit.formats.regf_log import LOGS
 from recoverykit.host import lock, ntfs_metadata
-from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
+from recoverykit.host.ntfs_metadata import PRIVATE_FILE, PRIVATE_FOLDER, Metadata
 from recoverykit.model import RegistryChange, RegistryData, RegistryKey, TransactionInfo
 from recoverykit.repair import hives, journal
 from recoverykit.repair.actions import (
@@ -245,12 +245,12 @@ def _restore(transaction: Journal, intent: Intent) -> None:
         _put_back(transaction, intent, target)
         return
     staged = stage(transaction, intent.number, target)
-    ours = intent.installed and file_state(transaction.mount, intent.target).sha256 == intent.after
+    standing = file_state(transaction.mount, intent.target).sha256
+    ours = intent.installed and standing == intent.after
     if ours:
         _clear(staged)
-    elif intent.moved_to and _kept(transaction, intent) == transaction.folder / intent.image:
-        _clear(staged)  # somebody emptied the quarantine; our copy is left
-        durable.copy(transaction.folder / intent.image, staged, PRIVATE_FILE)
+    if intent.moved_to and standing != intent.before:
+        _refill(transaction, intent)
     kept = keep_blocks(transaction, intent)
     transaction.append("moving", number=intent.number, **journal.describe_blocks(kept))
     if ours:
@@ -260,16 +260,25 @@ def _restore(transaction: Journal, intent: Intent) -> None:
     transaction.append("moved", number=intent.number)
 
 
+def _refill(transaction: Journal, intent: Intent) -> None:
+    """Somebody emptied the quarantine, or changed what is in it: our copy is left."""
+    if _kept(transaction, intent) != transaction.folder / intent.image:
+        return
+    kept = locate(transaction.mount, intent.moved_to)
+    _clear(kept)
+    if not stands(kept.parent):
+        durable.make_folder(kept.parent, PRIVATE_FOLDER)
+    durable.copy(transaction.folder / intent.image, kept, PRIVATE_FILE)
+
+
 def _move_back(transaction: Journal, intent: Intent, target: Path) -> None:
     kept = locate(transaction.mount, intent.moved_to)
     if file_state(transaction.mount, intent.target).sha256 == intent.before:
         if stands(kept):  # a rename was cut between its two halves: two names, one file
             with suppress(FileNotFoundError):  # listed, but not a name of any file: for chkdsk
                 durable.remove(kept)
-    elif file_state(transaction.mount, intent.moved_to).sha256 == intent.before:
-        durable.move(kept, target)
     else:
-        durable.move(stage(transaction, intent.number, target), target)
+        durable.move(kept, target)
     _finish(target, intent.metadata)
 
 

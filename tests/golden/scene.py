@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +72,7 @@ class Scene:
 
 
 def build(scene: Scene, image: Path) -> None:
-    with image.open("wb") as stream:
-        stream.truncate(20 << 20)
-    subprocess.run(["mkntfs", "-F", "-Q", "-q", image], check=True, capture_output=True)
+    volume.make(image)
     found = tree.files()
     hives = scene.hive(scene.whole()) if scene.hive else {tree.SYSTEM: scene.whole()}
     found |= {name: tree.hive(content) for name, content in hives.items()}

@@ -52,6 +52,13 @@ class Look:
     hives: Mapping[str, bytes]  # "Windows/System32/config/SYSTEM" -> its bytes
 
 
+def make(image: Path) -> None:
+    """An empty volume."""
+    with image.open("wb") as stream:
+        stream.truncate(20 << 20)
+    subprocess.run(["mkntfs", "-F", "-Q", "-q", image], check=True, capture_output=True)
+
+
 @contextmanager
 def mounted(image: Path, *, write: bool = False) -> Iterator[Path]:
     """The volume's root. Streams are shown as extended attributes."""
