@@ -72,7 +72,21 @@ class Scene:
 
 
 def build(scene: Scene, image: Path) -> None:
+    """The scene on a new volume, with all that NTFS keeps about its files."""
     volume.make(image)
+    with volume.mounted(image, write=True) as root:
+        found = populate(scene, root)
+        for name, file in found.items():
+            tree.dress(root, scene.path(name), file)
+        for new, old in scene.links.items():
+            (root / new).parent.mkdir(parents=True, exist_ok=True)
+            (root / new).hardlink_to(root / scene.path(old))
+        for name in found:
+            tree.stamp(root, scene.path(name))
+
+
+def populate(scene: Scene, root: Path) -> dict[str, File]:
+    """The scene's files and what they hold, in any folder."""
     found = tree.files()
     hives = scene.hive(scene.whole()) if scene.hive else {tree.SYSTEM: scene.whole()}
     found |= {name: tree.hive(content) for name, content in hives.items()}
@@ -81,16 +95,9 @@ def build(scene: Scene, image: Path) -> None:
             del found[name]
         else:
             found[name] = file
-    with volume.mounted(image, write=True) as root:
-        for name, file in found.items():
-            tree.put(root, scene.path(name), file)
-        for name, file in found.items():
-            tree.dress(root, scene.path(name), file)
-        for new, old in scene.links.items():
-            (root / new).parent.mkdir(parents=True, exist_ok=True)
-            (root / new).hardlink_to(root / scene.path(old))
-        for name in found:
-            tree.stamp(root, scene.path(name))
+    for name, file in found.items():
+        tree.put(root, scene.path(name), file)
+    return found
 
 
 # --- what is asked ------------------------------------------------------------------------

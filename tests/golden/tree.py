@@ -173,7 +173,7 @@ def files() -> dict[str, File]:
         f"{DRIVERS}/partmgr.sys": driver("partmgr.sys", company="Microsoft Corporation"),
         "Windows/System32/ntoskrnl.exe": File(b"MZ kernel" * 99),
         "Windows/Panther/a rather long name.log": File(b"log", short="ARATHE~1.LOG"),
-        "Users/acme/letter.txt": File(b"Dear Sirs", streams={"Zone.Identifier": b"ZoneId=3"}),
+        "Users/acme/letter.txt": File(b"Dear Sirs"),
     }
 
 
