@@ -111,7 +111,7 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
     yield from (f"    {line}" for line in _checks_text(entry))
     yield from (f"    Earlier repair: {one.text}" for one in entry.aftermath)
     yield from (f"    {_history_text(info)}" for info in entry.history)
-    if entry.error:
+    if entry.error and entry.error not in (refusal.reason for refusal in entry.refusals):
         yield f"    Error: {entry.error}"
     yield from (f"    Note: {note}" for note in entry.notes)
     if entry.diagnosis and entry.diagnosis.gaps:
