@@ -7,7 +7,8 @@ from a recovery console, or another Windows, the hives of the repaired one are l
 undo-offline.reg is for. docs/undo.md tells what happens in which state, and the limits.
 
 Never a blind copy back. A file is moved only where nothing stands, or what the repair put there
-(size and SHA-256; size alone where there is no certutil, as in recovery consoles). A value is
+(size and SHA-256; size alone where there is no certutil, as in recovery consoles; of an original
+that Windows compressed, WOF, the hash is not that of its bytes: it only must be there). A value is
 written only if all of them still are as the repair left them, or back already; one that is neither,
 and nothing is changed at all. What a batch file cannot look at, it refuses as a whole: names and
 data that are not ASCII, odd types, more changes than it can go through in reasonable time.
@@ -15,6 +16,7 @@ data that are not ASCII, odd types, more changes than it can go through in reaso
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +47,7 @@ _LIVE = {
 _LOADED = "HKEY_LOCAL_MACHINE\\RecoveryKit"  # and the hive's number
 _QUARANTINE = "quarantine"
 _CONFIG = "System32/config/"
+_EMPTY = hashlib.sha256().hexdigest()
 _Moved = QuarantineFile | InstallFile
 
 
@@ -257,6 +260,8 @@ def _original(action: _Moved, sizes: Mapping[str, int]) -> Iterator[str]:
         if old and action.path not in sizes:
             raise UnsayableError("the plan does not say how long the original is")
         size = f"{sizes[action.path]}" if old else ""
+    packed = size == "0" and old != _EMPTY
+    yield f'set "PACKED={int(packed) or ""}"'
     yield f'set "OLDHASH={old}"'
     yield f'set "OLDSIZE={size}"'
     yield f'set "NEWHASH={new}"'

@@ -9,6 +9,7 @@ How each is used, by variables; DO is "look", "back" or "prove":
 
     :file      DIR NAME  where it belongs;  KEPT OLDSIZE OLDHASH  the original, OLDHASH undefined
                where there was none;  NEWSIZE NEWHASH  what the repair installed, or undefined;
+               PACKED  the original's hash is not that of its bytes;
                NUMBER  names what is set aside;  DOUBT  a name could not be looked up
     :value     KEY NAME OURS WAS   OURS and WAS as `reg query` prints them, "absent", "?" not known
     :default   the same for the value without a name
@@ -135,6 +136,7 @@ if defined FAILED exit /b 0
 set "TARGET=%DIR%\%NAME%"
 set "STATE=wrong"
 if defined DOUBT goto filetold
+if defined PACKED goto filepacked
 if not exist "%TARGET%" goto filegone
 if not defined OLDHASH goto fileold
 set "FILE=%TARGET%"
@@ -160,6 +162,18 @@ if not defined OLDHASH goto filetold
 set "FILE=%KEPT%"
 set "SIZE=%OLDSIZE%"
 set "HASH=%OLDHASH%"
+call :same
+if defined SAME set "STATE=ours"
+goto filetold
+:filepacked
+if not exist "%KEPT%" if exist "%TARGET%" set "STATE=was"
+if not exist "%KEPT%" goto filetold
+if not exist "%TARGET%" set "STATE=ours"
+if not exist "%TARGET%" goto filetold
+if not defined NEWHASH goto filetold
+set "FILE=%TARGET%"
+set "SIZE=%NEWSIZE%"
+set "HASH=%NEWHASH%"
 call :same
 if defined SAME set "STATE=ours"
 :filetold

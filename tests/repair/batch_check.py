@@ -66,8 +66,9 @@ def _line(line: str, labels: set[str], known: set[str], *, delayed: bool) -> Non
     _variables(line, known)
     bare, quoted = _split(line)
     assert delayed or "!" not in bare
-    if any("!" in text for text in quoted) and not delayed:
-        assert _SET.match(line), "an exclamation mark that is no data"
+    if not delayed and not _SET.match(line):
+        meant = any(re.search(r"![A-Z]+!", text) for text in quoted if "\\" not in text)
+        assert not meant, "an exclamation mark that is no data"
     statement = _statement(bare, line)
     target = re.fullmatch(r"(?:goto |call :)([a-z]+)", statement)
     assert target is None or target[1] in labels, f"no such label: {statement}"

@@ -333,6 +333,29 @@ def test_files_are_told_by_their_hash(repaired: Wine, old: bool, altered: str) -
         path.unlink()
 
 
+@IN_WINE
+@LONG
+@pytest.mark.parametrize(
+    ("kept", "there", "code"),
+    [(True, False, 0), (False, True, 0), (True, True, 5), (False, False, 5)],
+)
+def test_a_compressed_original_only_has_to_be_there(
+    repaired: Wine, kept: bool, there: bool, code: int
+) -> None:
+    target, home = repaired.drive / DRIVERS / "acme flt.sys", repaired.drive / QUARANTINE
+    made = plan((), [QuarantineFile(f"{DRIVERS}/acme flt.sys", digest(b"identity"), 0)])
+    content = texts(made)[fallback.COMMAND]
+    batch_check.lines(content)
+    (repaired.drive / "RecoveryKit" / ID / "undo.cmd").write_bytes(content)
+    if there:
+        target.write_bytes(BAD)
+    if not kept:
+        (home / "acme flt.sys").unlink()
+    done, said = run(repaired, "/yes")
+    assert done == code, said
+    assert target.is_file() is (code == 0 or there)
+
+
 # --- what cannot be run here --------------------------------------------------------------
 
 
