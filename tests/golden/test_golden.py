@@ -61,6 +61,25 @@ def test_golden(scene: Scene, tmp_path: Path, hivex: Hivex) -> None:
     volume.require_sound(image)
 
 
+COPIED = ("a plain boot-start driver", "a long name with a short one", "read-only, hidden, system")
+
+
+@pytest.mark.parametrize(
+    "scene", [pytest.param(one, id=one.id) for one in SCENES if one.id in COPIED]
+)
+def test_undo_from_the_copy(scene: Scene, tmp_path: Path) -> None:
+    """Somebody emptied the quarantine: another file, but with everything of the old one."""
+    image = tmp_path / "disk.img"
+    golden.build(scene, image)
+    before = volume.look(image)
+    _apply(scene, image)
+    with volume.mounted(image, write=True) as root:
+        (quarantined,) = root.glob("RecoveryKit/*/quarantine/*")
+        quarantined.unlink()
+        assert undo.undo(root).state == "undone"
+    assert volume.look(image) == before
+
+
 def _apply(scene: Scene, image: Path) -> Plan | Refusal:
     with volume.mounted(image, write=True) as root:
         on = golden.install(image, root)

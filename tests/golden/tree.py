@@ -27,7 +27,8 @@ DRIVERS = "Windows/System32/drivers"
 CONFIG = "Windows/System32/config"
 SYSTEM, LOG1, LOG2 = (f"{CONFIG}/SYSTEM{suffix}" for suffix in ("", ".LOG1", ".LOG2"))
 ACME = f"{DRIVERS}/acme.sys"
-ARCHIVE, HIDDEN_SYSTEM = 0x20, 0x26
+ARCHIVE = 0x20
+HIDDEN_SYSTEM = 0x06  # and not the archive attribute, which ntfs-3g sets of what it writes to
 STORAGE = 0x200 | 0x400  # attributes that say how bytes are stored: sparse, a reparse point
 ENTRY_SECURITY = descriptor(LOCAL_SYSTEM, INSTALLER)  # of a key that lets nobody else in
 

@@ -52,19 +52,19 @@ class Look:
     hives: Mapping[str, bytes]  # "Windows/System32/config/SYSTEM" -> its bytes
 
 
-def make(image: Path) -> None:
+def make(image: Path, mib: int = 20) -> None:
     """An empty volume."""
     with image.open("wb") as stream:
-        stream.truncate(20 << 20)
+        stream.truncate(mib << 20)
     subprocess.run(["mkntfs", "-F", "-Q", "-q", image], check=True, capture_output=True)
 
 
 @contextmanager
-def mounted(image: Path, *, write: bool = False) -> Iterator[Path]:
-    """The volume's root. Streams are shown as extended attributes."""
+def mounted(image: Path, *, write: bool = False, streams: str = "xattr") -> Iterator[Path]:
+    """The volume's root. Streams are shown as extended attributes, or as `streams` says."""
     folder = image.with_name(f"{image.name}.mnt")
     folder.mkdir(exist_ok=True)
-    options = "norecover,streams_interface=xattr" + ("" if write else ",ro")
+    options = f"norecover,streams_interface={streams}" + ("" if write else ",ro")
     subprocess.run(["ntfs-3g", "-o", options, image, folder], check=True)
     try:
         yield folder
