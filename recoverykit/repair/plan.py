@@ -98,10 +98,11 @@ def replacing(
     origin: str,
 ) -> Plan:
     """Put a good file (`new`: its hash and size) in the place of the suspect's, or of a missing
-    one, at `path`. Raises OSError."""
+    one, at `path`; no pending rename puts another one there. Raises OSError."""
     old = file_state(install.mount, path)
     linked = bool(old.sha256) and is_linked(install.mount / path)
-    decisions = [Decision("driver file", path, changed=True, reason=f"replaced by {origin}")]
+    edited, states, space, decisions = quarantine.keep_renames_away(install, path)
+    decisions.append(Decision("driver file", path, changed=True, reason=f"replaced by {origin}"))
     if linked:
         reason = "its other hard links (WinSxS, DriverStore) keep the old bytes"
         decisions.append(Decision("hard link", path, changed=False, reason=reason))
@@ -111,9 +112,9 @@ def replacing(
         driver=suspect.driver,
         service=suspect.service,
         reason=" ".join(finding.reason for finding in suspect.findings),
-        actions=(InstallFile(path, old.sha256, new.sha256, new.size, origin),),
-        preconditions=(old,),
-        space_needed=2 * (old.size + new.size) + MARGIN,
+        actions=(*edited, InstallFile(path, old.sha256, new.sha256, new.size, origin)),
+        preconditions=(*states, old),
+        space_needed=space + 2 * (old.size + new.size) + MARGIN,
         title=f"{verb} {suspect.driver} (service {suspect.service}) from {origin}",
         decisions=tuple(decisions),
     )

@@ -11,13 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 
 from recoverykit import installs
+from recoverykit.errors import RecoveryKitError
 from recoverykit.formats.hive import Hive
 from recoverykit.host import ntfs_metadata
 from recoverykit.model import (
     Action,
     ContentFile,
+    Decision,
     DriverPackage,
+    EditHive,
     Evidence,
+    FileState,
     Plan,
     QuarantineFile,
     Refusal,
@@ -86,11 +90,39 @@ def _leave_lists(
 def _spellings(install: WindowsInstall, services: Sequence[Service]) -> list[str]:
     """The driver's file, and the same under its short name."""
     paths = list(dict.fromkeys(service.path for service in services if service.path is not None))
-    for path in paths[:]:
+    return [one for path in paths for one in (path, *_short_spelling(install, path))]
+
+
+def _short_spelling(install: WindowsInstall, path: str) -> Iterator[str]:
+    if os.path.lexists(install.mount / path):
         short = ntfs_metadata.read(install.mount / path).short_name
         if short:
-            paths.append(f"{path.rpartition('/')[0]}/{short.decode('utf-8', 'replace')}")
-    return paths
+            yield f"{path.rpartition('/')[0]}/{short.decode('utf-8', 'replace')}"
+
+
+def keep_renames_away(
+    install: WindowsInstall, path: str
+) -> tuple[list[EditHive], list[FileState], int, list[Decision]]:
+    """What stops the next start from moving another file to `path`, in the parts of a plan.
+
+    A hive that cannot be read forbids no replacement: nothing may be known of renames then, but
+    Windows does not start with it either. Raises OSError.
+    """
+    try:
+        hive, _ = installs.read_hive(install, install.system_hive)
+        found = Names(Draft(hive))
+        paths = [path, *_short_spelling(install, path)]
+        for number in naming.control_sets(hive, install.control_set):
+            naming.stop_renames(found, hive, number, paths)
+        changes = tuple(found.draft.changes)
+    except (RecoveryKitError, FileNotFoundError) as exc:
+        why = f"whether one would replace this file is not known: {exc}"
+        unknown = Decision("pending rename", install.system_hive, changed=False, reason=why)
+        return [], [], 0, [unknown]
+    if not changes:
+        return [], [], 0, []
+    edited, states, space = edits.edit(install, install.system_hive, changes)
+    return [edited], states, space, found.decisions
 
 
 def _dependents(

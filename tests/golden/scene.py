@@ -40,6 +40,10 @@ class Asked:
     path: str = ""  # of a data file; where to put
     put: bytes = b""
 
+    @property
+    def supply(self) -> dict[str, bytes]:
+        return {hashlib.sha256(self.put).hexdigest(): self.put}
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:

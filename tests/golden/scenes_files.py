@@ -11,7 +11,7 @@ from tests.builders import inf
 from tests.builders.hive import dword, expand_sz, sz
 from tests.golden import tree
 from tests.golden.scene import Asked, Scene
-from tests.golden.scenes_registry import OFF, ONE, START, at, renames
+from tests.golden.scenes_registry import OFF, ONE, PLACE, START, at, renames
 from tests.golden.tree import ACME, DRIVERS, KEYBOARDS, NET, File
 from tests.repair.ntfs import HIVE_SECURITY
 
@@ -261,6 +261,22 @@ REPLACED = [
         "replaced, compressed by CompactOS",
         files={ACME: replace(OLD, packed="LZX")},
         asked=PUT,
+        moved=(),
+        replaced=(ACME,),
+    ),
+    Scene(
+        "replaced, and no pending rename replaces it again",
+        registry=at(
+            "Control\\Session Manager",
+            {"PendingFileRenameOperations": renames("a", PLACE, "b", "")},
+        ),
+        asked=PUT,
+        values={
+            f"{ONE}\\Control\\Session Manager!PendingFileRenameOperations": (
+                renames("a", PLACE, "b", ""),
+                renames("b", ""),
+            )
+        },
         moved=(),
         replaced=(ACME,),
     ),

@@ -88,8 +88,7 @@ def _apply(scene: Scene, image: Path) -> Plan | Refusal:
             assert scene.refused
             assert scene.refused in plan.reason
             return plan
-        put = scene.asked.put
-        supply = {hashlib.sha256(put).hexdigest(): put}
+        supply = scene.asked.supply
         if scene.refused:
             with pytest.raises(RecoveryKitError, match=scene.refused):
                 transaction.apply(on, plan, now=NOW, supply=supply)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from recoverykit.formats.hive import Hive
+from recoverykit.model import Plan
 from recoverykit.repair import transaction, undo
 from tests.builders import registry
 from tests.conftest import need
@@ -50,7 +51,8 @@ def test_undo_leaves_what_windows_did(scene: Scene, tmp_path: Path, hivex: Hivex
     before = _files(root)
     on = golden.install(tmp_path, root)
     plan = golden.plan(scene, on)
-    transaction.apply(on, plan, now=NOW)  # type: ignore[arg-type]  # no scene here is refused
+    assert isinstance(plan, Plan)
+    transaction.apply(on, plan, now=NOW, supply=scene.asked.supply)
 
     hive = root / scene.path(tree.SYSTEM)
     independent.edit(hive, [registry.change(NOTE[0], {NOTE[1]: 7})])

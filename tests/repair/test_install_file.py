@@ -128,6 +128,15 @@ def test_links_keep_the_old_bytes_and_come_together_again(mount: Path) -> None:
     assert twin.samefile(mount / target.DRIVER)
 
 
+def test_a_hive_that_cannot_be_read_forbids_nothing(mount: Path) -> None:
+    (mount / target.SYSTEM).write_bytes(b"no hive")
+    before, plan = target.state(mount), replacing(mount)
+    assert "is not known" in plan.decisions[0].reason
+    apply(mount, plan)
+    undo.undo(mount)
+    assert target.state(mount) == before
+
+
 # --- refused ------------------------------------------------------------------------------
 
 
