@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from recoverykit import installs
 from recoverykit.errors import RecoveryKitError
 from recoverykit.formats.hive import Hive
-from recoverykit.host import ntfs_metadata
 from recoverykit.model import (
     Action,
     ContentFile,
@@ -33,7 +32,7 @@ from recoverykit.model import (
 from recoverykit.repair import edits, guard, naming
 from recoverykit.repair.naming import Names
 from recoverykit.repair.registry_draft import Draft
-from recoverykit.repair.state import can_be_put_back, file_state
+from recoverykit.repair.state import can_be_put_back, file_state, spellings
 
 _EARLY = (StartType.BOOT, StartType.SYSTEM)
 _CRITICAL = 3
@@ -90,14 +89,7 @@ def _leave_lists(
 def _spellings(install: WindowsInstall, services: Sequence[Service]) -> list[str]:
     """The driver's file, and the same under its short name."""
     paths = list(dict.fromkeys(service.path for service in services if service.path is not None))
-    return [one for path in paths for one in (path, *_short_spelling(install, path))]
-
-
-def _short_spelling(install: WindowsInstall, path: str) -> Iterator[str]:
-    if os.path.lexists(install.mount / path):
-        short = ntfs_metadata.read(install.mount / path).short_name
-        if short:
-            yield f"{path.rpartition('/')[0]}/{short.decode('utf-8', 'replace')}"
+    return [one for path in paths for one in spellings(install.mount, path)]
 
 
 def keep_renames_away(
@@ -111,7 +103,7 @@ def keep_renames_away(
     try:
         hive, _ = installs.read_hive(install, install.system_hive)
         found = Names(Draft(hive))
-        paths = [path, *_short_spelling(install, path)]
+        paths = spellings(install.mount, path)
         for number in naming.control_sets(hive, install.control_set):
             naming.stop_renames(found, hive, number, paths)
         changes = tuple(found.draft.changes)

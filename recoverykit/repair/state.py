@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 from pathlib import Path
@@ -60,6 +61,16 @@ def keeps_short_name(path: Path) -> bool:
     It does not where ntfs-3g hides one; but a name that is 8.3 itself is its own short name.
     """
     return bool(_SHORT.fullmatch(path.name)) or not ntfs_metadata.hides_short_name(path)
+
+
+def spellings(mount: Path, relative: str) -> list[str]:
+    """A path, and the same with the short name of its file, where that is there and has one."""
+    short = None
+    if os.path.lexists(mount / relative):
+        short = ntfs_metadata.read(mount / relative).short_name
+    if not short:
+        return [relative]
+    return [relative, f"{relative.rpartition('/')[0]}/{short.decode('utf-8', 'replace')}"]
 
 
 def logs(mount: Path, hive: str) -> list[str]:
