@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from recoverykit.errors import FormatError
 from recoverykit.formats import ntfs_volume
@@ -26,6 +27,16 @@ _SECTOR = 512
 _HEADER = 24  # of an index block, before the header of its node
 _MOST = 16 << 20  # of one folder: 80,000 names
 _KEPT = {ntfs_volume.ATTRIBUTE_LIST: "", ntfs_volume.INDEX_ALLOCATION: "$I30", _BITMAP: "$I30"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a name stands in a folder's index."""
+
+    block: int  # its block's offset in the volume; -1: in the MFT record
+    at: int  # in the block
+    reference: int  # sequence number (16 bits) and MFT record (48) of the file
+    leaf: bool  # nothing hangs below the name
 
 
 def blocks(volume: NtfsVolume, number: int) -> Pieces:
@@ -105,7 +116,12 @@ def names(volume: NtfsVolume, number: int) -> dict[str, int]:
 
     Blocks that a cut has torn are passed over. Raises FormatError.
     """
-    return {name: reference for _, name, reference, _, _ in _listed(volume, number)}
+    return {name: place.reference for name, place in places(volume, number).items()}
+
+
+def places(volume: NtfsVolume, number: int) -> dict[str, Place]:
+    """The same, and where in the index each name stands."""
+    return dict(_listed(volume, number))
 
 
 def overlaid(read: Read, pieces: Pieces) -> Read:
@@ -136,9 +152,11 @@ def without_dead(volume: NtfsVolume, number: int, name: str) -> Pieces:
 
     Only from a leaf: that is where ntfs-3g adds them. Raises FormatError.
     """
-    for where, found, reference, at, leaf in _listed(volume, number):
-        if found.upper() == name.upper() and leaf and where >= 0 and is_dead(volume, reference):
-            return {where: _cut_out(volume.read(where, volume.boot.index_size), at)}
+    for found, place in _listed(volume, number):
+        same = found.upper() == name.upper() and place.leaf and place.block >= 0
+        if same and is_dead(volume, place.reference):
+            block = volume.read(place.block, volume.boot.index_size)
+            return {place.block: _cut_out(block, place.at)}
     return {}
 
 
@@ -165,16 +183,13 @@ def _protected(node: bytearray) -> bytes:
     return bytes(node)
 
 
-def _listed(volume: NtfsVolume, number: int) -> Iterator[tuple[int, str, int, int, bool]]:
-    """(its block's offset in the volume or -1, name, reference, offset in the block, in a leaf)."""
+def _listed(volume: NtfsVolume, number: int) -> Iterator[tuple[str, Place]]:
     root = ntfs_volume.stream(volume, number, ntfs_volume.INDEX_ROOT, "$I30")
     if root is None:
         raise FormatError("directory index", 0, f"record {number} has none")
-    for name, reference, at, leaf in _entries(root.resident, 16):
-        yield -1, name, reference, at, leaf
+    yield from _entries(root.resident, 16, -1)
     for where, node in _nodes(volume, number):
-        for name, reference, at, leaf in _entries(node, _HEADER):
-            yield where, name, reference, at, leaf
+        yield from _entries(node, _HEADER, where)
 
 
 def _nodes(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
@@ -192,7 +207,7 @@ def _nodes(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
                     yield where, unprotect(volume.read(where, length), b"INDX", where)
 
 
-def _entries(node: bytes, header: int) -> Iterator[tuple[str, int, int, bool]]:
+def _entries(node: bytes, header: int, block: int) -> Iterator[tuple[str, Place]]:
     if len(node) < header + 16:
         raise FormatError("directory index", header, "cut off")
     first, used = struct.unpack_from("<II", node, header)
@@ -205,5 +220,6 @@ def _entries(node: bytes, header: int) -> Iterator[tuple[str, int, int, bool]]:
             raise FormatError("directory index", at, f"impossible entry length {length}")
         if key >= 66 and length >= 16 + key:
             name = node[at + 82 : at + 82 + 2 * node[at + 80]]
-            yield name.decode("utf-16-le", "replace"), reference, at, not flags & 1
+            place = Place(block, at, reference, not flags & 1)
+            yield name.decode("utf-16-le", "replace"), place
         at += length

@@ -70,6 +70,8 @@ def dress(mount: Path) -> None:
     hidden_system, read_only = b"\0\0\0\x26", b"\0\0\0\x21"
     ntfs_metadata.write(hive, Metadata(HIVE_SECURITY, hidden_system, times), times=True)
     ntfs_metadata.write(driver, Metadata(DRIVER_SECURITY, read_only, times), times=True)
+    for path in (*hive.parent.glob("SYSTEM.LOG*"), driver.parent / "good.sys"):
+        ntfs_metadata.write(path, Metadata(HIVE_SECURITY), times=False)
     ntfs_metadata.set_short_name(hive, b"SYSTEM")
     ntfs_metadata.set_short_name(driver, b"ACMEFI~1.SYS")
 
@@ -83,7 +85,7 @@ def mounted(image: Path, more: str = "", *, under: Sequence[str] = ()) -> Iterat
     folder = image.with_name(f"{image.name}.mnt")
     folder.mkdir(exist_ok=True)
     options = f"norecover,no_detach,streams_interface=none{more}"
-    command = [*under, "ntfs-3g", "-o", options, image, folder]
+    command: list[str | Path] = [*under, "ntfs-3g", "-o", options, image, folder]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
         _wait(folder, process)

@@ -86,13 +86,16 @@ def _until(write: Write, sectors: int) -> int:
 
 
 @contextmanager
-def recording(image: Path, base: Path) -> Iterator[tuple[ntfs.Mounted, Callable[[], Recording]]]:
-    """Mount an image under strace, having copied it to `base`.
+def recording(
+    image: Path, base: Path, *, first: Callable[[Path], object] = lambda _: None
+) -> Iterator[tuple[ntfs.Mounted, Callable[[], Recording]]]:
+    """Mount an image under strace, having done `first` to it and copied it to `base`.
 
     What is written from then on, unmounting included, is to be asked for after the block.
     """
-    log = base.with_suffix(".strace")
+    log = base.with_name(f"{base.name}.strace")
     command = [*_STRACE, _CALLS, "-o", str(log)]
+    first(image)
     shutil.copy(image, base)
     with ntfs.mounted(image, under=command) as volume:
         yield volume, lambda: Recording(base, tuple(read(log)))

@@ -194,12 +194,17 @@ def state(mount: Path, *, without: str = "\0") -> State:
             continue
         kept = ntfs_metadata.read(path)
         found[name] = (
-            hashlib.sha256(path.read_bytes()).hexdigest(),
+            hashlib.sha256(_content(path)).hexdigest(),
             kept.security,
             kept.attributes,
             kept.short_name,
         )
     return found
+
+
+def _content(path: Path) -> bytes:
+    """A file that Windows compressed is a link to ntfs-3g, which leads nowhere."""
+    return ntfs_metadata.identity_of_packed(path) if path.is_symlink() else path.read_bytes()
 
 
 def start(mount: Path) -> bytes:
