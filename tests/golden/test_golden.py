@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, TargetRefusedError
 from recoverykit.model import Plan, Refusal, TransactionInfo
 from recoverykit.repair import transaction, undo
 from tests.builders import hive_check
@@ -77,6 +77,24 @@ def test_undo_from_the_copy(scene: Scene, tmp_path: Path) -> None:
         (quarantined,) = root.glob("RecoveryKit/*/quarantine/*")
         quarantined.unlink()
         assert undo.undo(root).state == "undone"
+    assert volume.look(image) == before
+
+
+def test_a_compressed_file_has_no_copy(tmp_path: Path) -> None:
+    """What cannot be read was not copied: undo says so, and changes nothing."""
+    (scene,) = (one for one in SCENES if one.id == "compressed by CompactOS")
+    image = tmp_path / "disk.img"
+    golden.build(scene, image)
+    _apply(scene, image)
+    with volume.mounted(image, write=True) as root:
+        (quarantined,) = root.glob("RecoveryKit/*/quarantine/*")
+        quarantined.unlink()
+    before = volume.look(image)
+    with (
+        volume.mounted(image, write=True) as root,
+        pytest.raises(TargetRefusedError, match="nor its copy"),
+    ):
+        undo.undo(root)
     assert volume.look(image) == before
 
 

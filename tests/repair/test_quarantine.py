@@ -36,6 +36,8 @@ from recoverykit.repair import plan_json
 from tests.builders import hive as builder
 from tests.builders import mutate
 from tests.builders.hive import dword, multi_sz, sz
+from tests.conftest import need, read_real, real
+from tests.independent import registry as independent
 from tests.repair import target
 
 MUTATIONS = 150  # a campaign sets more
@@ -43,6 +45,10 @@ ONE = "ControlSet001"
 GUID = "{4d36e96b-e325-11ce-bfc1-08002be10318}"
 ACME = "Windows/System32/drivers/acme.sys"
 ELAM = "Windows/ELAMBKUP/acme.sys"
+
+
+def raw(*strings: str) -> bytes:
+    return multi_sz(*strings).data
 
 
 def rich() -> dict[str, Any]:
@@ -260,6 +266,48 @@ def test_what_cannot_be_taken_back_is_refused(mount: Path) -> None:
     refusal = make(mount, hive=Hive(bytes(image)))
     assert isinstance(refusal, Refusal)
     assert "symbolic link" in refusal.reason
+
+
+# --- real hives ---------------------------------------------------------------------------
+
+MOUSE = ("UpperFilters", (7, raw("VMMouse").hex()), None)
+OFF = ("Start", (4, "03000000"), (4, "04000000"))
+REAL = {
+    "hives/plaso_win7x86_SYSTEM.xz": {  # LastKnownGood is 2
+        f"ControlSet00{number}\\{key}": change
+        for number in (1, 2)
+        for key, change in {
+            "services\\vmmouse": OFF,
+            "Control\\CriticalDeviceDatabase\\*PNP0F03": MOUSE,
+            "Enum\\ACPI\\PNP0F13\\4&25ee97c0&0": MOUSE,
+        }.items()
+    },
+    "hives/dissect_SYSTEM.gz": {
+        f"{ONE}\\Services\\vmmouse": OFF,
+        f"{ONE}\\Enum\\ACPI\\VMW0003\\4&1bd7f811&0": MOUSE,
+    },
+}
+
+
+@need("hivexsh")
+@pytest.mark.parametrize("path", real(*REAL))
+def test_a_filter_of_the_mouse_on_a_real_windows(path: Path, tmp_path: Path) -> None:
+    """VMware's, as its installer left it: compared by hivex, over the whole hive."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(read_real(path))
+    put(tmp_path, old.read_bytes())
+    mouse = target.service("VMMouse", "vmmouse.sys", path=None, start=StartType.DEMAND)
+    accused = replace(suspect(), driver="vmmouse.sys", service="VMMouse", path=None)
+    hive = Hive(old.read_bytes())
+    plan = planning.make(install(tmp_path), accused, [mouse], hive)
+    assert isinstance(plan, Plan), plan
+    (action,) = plan.actions
+    assert isinstance(action, EditHive)
+    edited = hive_edit.edit(old.read_bytes(), action.changes, sequence=1, when=target.NOW)
+    new.write_bytes(edited.image)
+    changed = independent.changed_values(independent.registry(old), independent.registry(new))
+    expected = REAL[f"hives/{path.name}"]
+    assert changed == {f"{key}\\{name}": (was, now) for key, (name, was, now) in expected.items()}
 
 
 # --- hostile hives ------------------------------------------------------------------------
