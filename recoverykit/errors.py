@@ -54,6 +54,12 @@ class TargetRefusedError(RecoveryKitError):
     exit_code = 5
 
 
+class RolledBackError(RecoveryKitError):
+    """A change failed on its way, and all of it was put back."""
+
+    code = "rolled-back"
+
+
 class FormatError(RecoveryKitError):
     """Bytes that do not follow their format: damaged, truncated or hostile."""
 

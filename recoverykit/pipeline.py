@@ -18,6 +18,7 @@ from recoverykit.errors import (
     NoCulpritError,
     RecoveryKitError,
     RollbackError,
+    RolledBackError,
     TargetRefusedError,
     UnverifiedError,
     UsageError,
@@ -193,6 +194,8 @@ def _confirmed(entry: InstallReport, options: Options) -> bool:
 def _outcome(exc: RecoveryKitError) -> Outcome:
     if isinstance(exc, RollbackError | UnverifiedError):
         return Outcome.UNVERIFIED
+    if isinstance(exc, RolledBackError):
+        return Outcome.ROLLED_BACK
     return Outcome.REFUSED if isinstance(exc, TargetRefusedError) else Outcome.FAILED
 
 
@@ -216,6 +219,7 @@ def _apply(entry: InstallReport, options: Options, job: Job) -> InstallReport:
             report=written,
             supply=fresh.supply,
             proof=proof.problems,
+            machine=fresh.machine or None,
         )
     options.say("Reading the result from the disk")
     _proved(entry.install, info)

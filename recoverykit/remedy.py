@@ -36,7 +36,7 @@ from recoverykit.model import (
 )
 from recoverykit.packs import Detection, Given, Pack, reading, words
 from recoverykit.pipeline import Job
-from recoverykit.repair import plan_json, transaction
+from recoverykit.repair import memory, plan_json, transaction
 from recoverykit.visit import DEFAULT, Look, Options, summarise, survey, visit
 from signing import cms, keys, manifest
 from signing.errors import SigningError
@@ -264,7 +264,13 @@ def planned(entry: InstallReport, remedy: Remedy, evidence: Sequence[Evidence]) 
     if isinstance(made, Refusal):
         return replace(said, refusals=(made,), exit_code=TargetRefusedError.exit_code)
     digest = plan_json.digest(made.plan)
-    return replace(said, plan=made.plan, plan_digest=digest, supply=made.supply)
+    return replace(
+        said,
+        plan=made.plan,
+        plan_digest=digest,
+        supply=made.supply,
+        machine=memory.of(evidence, None),
+    )
 
 
 def problems(remedy: Remedy, install: WindowsInstall) -> tuple[str, ...]:

@@ -109,7 +109,8 @@ def _install_text(number: int, entry: InstallReport, *, details: bool) -> Iterat
     if entry.outcome:
         yield f"    {outcome_text(entry)}"
     yield from (f"    {line}" for line in _checks_text(entry))
-    yield from (f"    Earlier repair: {one.text}" for one in entry.aftermath)
+    told = entry.diagnosis.summary if entry.diagnosis else ""
+    yield from (f"    Earlier repair: {x.text}" for x in entry.aftermath if x.text not in told)
     yield from (f"    {_history_text(info)}" for info in entry.history)
     if entry.error and entry.error not in (refusal.reason for refusal in entry.refusals):
         yield f"    Error: {entry.error}"

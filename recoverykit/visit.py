@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recoverykit import installs, proposal, report
 from recoverykit.boot import check as boot_check
-from recoverykit.diagnosis import verdict
+from recoverykit.diagnosis import aftermath, escalation, verdict
 from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, TargetRefusedError
 from recoverykit.evidence import collect
 from recoverykit.host import disks, mounts, ntfs
@@ -35,7 +35,7 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from recoverykit.proposal import NONE, Choices
-from recoverykit.repair import transaction
+from recoverykit.repair import memory, transaction
 
 Say = Callable[[str], None]
 Ask = Callable[[str], bool]
@@ -220,11 +220,26 @@ def _examined(
             f"recoverykit undo --transaction {left.id}"
         )
         return replace(entry, notes=(note,), transaction=left.id)
-    entry = proposal.propose(replace(entry, notes=_standing(install)), evidence, options.choices)
+    entry = _judged(replace(entry, notes=_standing(install)), diagnosis, evidence)
+    entry = proposal.propose(entry, evidence, options.choices)
     if entry.plan is None:
         return entry
     options.say("Checking what a start needs")
-    return replace(entry, checks=_lines(install, evidence, options, boot_volumes))
+    return replace(
+        entry,
+        checks=_lines(install, evidence, options, boot_volumes),
+        machine=memory.of(evidence, diagnosis),
+    )
+
+
+def _judged(
+    entry: InstallReport, diagnosis: Diagnosis, evidence: Sequence[Evidence]
+) -> InstallReport:
+    """What became of our earlier repairs, and nobody blamed whom one of them already acted on."""
+    earlier = memory.applied(entry.install)
+    seen = aftermath.judge(earlier, evidence)
+    judged = escalation.escalate(diagnosis, seen, earlier)
+    return replace(entry, diagnosis=judged, aftermath=seen, exit_code=_diagnosis_code(judged))
 
 
 def _standing(install: WindowsInstall) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from recoverykit import __version__, pipeline
+from recoverykit import __version__, durable, pipeline
 from recoverykit.model import Kind, Outcome
 from recoverykit.visit import Options
 from tests.builders import faults, windows
@@ -131,6 +131,70 @@ def test_a_disk_that_changed_after_the_plan_was_shown_is_refused(broken: Path) -
     assert done.exit_code != 0
     assert done.installations[0].outcome in (Outcome.REFUSED, Outcome.FAILED)
     assert contents(broken) == before
+
+
+def test_an_exported_plan_is_applied_from_its_file(broken: Path, tmp_path: Path) -> None:
+    file, before = tmp_path / "plan.json", contents(broken)
+    code, planned = cli("repair", broken, "--export", file)
+    assert (code, planned["installations"][0]["outcome"]) == (0, "planned")
+    assert contents(broken) == before
+    file.write_text(file.read_text().replace("acme", "other"))
+    assert cli("repair", broken, "--yes", "--plan", file)[0] == 2  # it was edited
+    cli("repair", broken, "--export", file)
+    code, done = cli("repair", broken, "--yes", "--plan", file)
+    assert (code, done["installations"][0]["outcome"]) == (0, "applied")
+
+
+def test_the_boot_check_before_and_after_is_in_the_report(broken: Path) -> None:
+    _, done = cli("repair", broken, "--yes")
+    (entry,) = done["installations"]
+    names = [line["check"] for line in entry["checks"]]
+    assert names == [line["check"] for line in entry["checks_after"]]
+    assert len(names) > 20
+
+
+def test_what_the_boot_check_finds_worse_is_taken_back(
+    broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if moving the driver's file had taken what else the boot needs along with it."""
+    before, move = contents(broken), durable.move
+    kernel = broken / "Windows/System32/ntoskrnl.exe"
+    gone = kernel.with_name("gone.exe")
+
+    def too_much(source: Path, target: Path) -> None:
+        move(source, target)
+        if target.parent.name == "quarantine":
+            kernel.rename(gone)
+
+    monkeypatch.setattr(durable, "move", too_much)
+    done = pipeline.repair(broken, Options(ask=yes))
+    (entry,) = done.installations
+    assert entry.outcome is Outcome.ROLLED_BACK
+    assert "kernel" in entry.error
+    gone.rename(kernel)
+    assert contents(broken) == before
+
+
+def test_the_second_visit_waits_for_a_start_and_does_not_repeat_itself(broken: Path) -> None:
+    cli("repair", broken, "--yes")
+    code, again = cli("diagnose", broken)
+    (entry,) = again["installations"]
+    assert code == 3
+    assert entry["plan"] is None
+    (earlier,) = entry["aftermath"]
+    assert (earlier["since"], earlier["driver"]) == ("not-started-since", "acmeflt.sys")
+    suspects = entry["diagnosis"]["suspects"]
+    assert not any(one["verdict"] == "culprit" for one in suspects)
+
+
+def test_a_person_may_name_the_driver_but_not_one_the_boot_needs(healthy: Path) -> None:
+    before = contents(healthy)
+    code, found = cli("repair", healthy, "--driver", "disk", "--yes")
+    (entry,) = found["installations"]
+    assert (code, entry["outcome"]) == (5, "refused")
+    assert entry["refusals"][0]["role"]
+    assert contents(healthy) == before
+    assert cli("repair", healthy, "--driver", "nobody", "--yes")[0] == 3
 
 
 CUT = """

@@ -22,7 +22,9 @@ from recoverykit.model import FileSystem, Volume
 _CLOSING = 120.0  # seconds ntfs-3g may take to write out what it holds
 # Nobody else changes the volume while we have it: names and attributes may be remembered for as
 # long as it is mounted. Asking ntfs-3g again every second is what made a diagnosis slow.
-_NTFS = "norecover,noatime,streams_interface=windows,entry_timeout=600,attr_timeout=600,nodev,nosuid"
+_NTFS = (
+    "norecover,noatime,nodev,nosuid,streams_interface=windows,entry_timeout=600,attr_timeout=600"
+)
 _UNREADABLE = {
     FileSystem.BITLOCKER: "locked by BitLocker",
     FileSystem.LUKS: "encrypted by Linux (LUKS)",

@@ -37,8 +37,9 @@ class InstallReport:
     notes: tuple[str, ...] = ()
     checks_after: tuple[CheckLine, ...] = ()  # of a repair; `checks` are those before it
     aftermath: tuple[Aftermath, ...] = ()  # of earlier repairs that stand
-    # What the plan installs, by sha256; not part of a report.
+    # Not part of a report: what the plan installs, by sha256, and what the journal remembers.
     supply: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    machine: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from recoverykit import durable
-from recoverykit.errors import FormatError, RecoveryKitError, RollbackError, TargetRefusedError
+from recoverykit.errors import (
+    FormatError,
+    RecoveryKitError,
+    RollbackError,
+    RolledBackError,
+    TargetRefusedError,
+)
 from recoverykit.host import lock
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE
 from recoverykit.model import Plan, TransactionInfo, WindowsInstall
-from recoverykit.repair import actions, fallback, journal, plan_json, undo, verify
+from recoverykit.repair import actions, fallback, journal, memory, plan_json, undo, verify
 from recoverykit.repair.actions import Change
 from recoverykit.repair.journal import Journal, locate
 from recoverykit.repair.state import file_state
@@ -47,11 +53,13 @@ def apply(
     report: bytes | None = None,
     supply: Mapping[str, bytes] | None = None,
     proof: Proof | None = None,
+    machine: Mapping[str, object] | None = None,
 ) -> TransactionInfo:
     """Carry a plan out on a volume that is mounted for writing at `install.mount`.
 
     `supply`: what the plan installs, by sha256. `proof`: asked before the commit, on top of our own
     reading back, for what is worse than it was, one sentence each; then all is put back.
+    `machine`: what the next visit has to know of this one (`memory.of`).
 
     Raises TargetRefusedError, FormatError or RecoveryKitError with nothing changed, or everything
     put back; RollbackError if that failed.
@@ -63,7 +71,7 @@ def apply(
             _require_space(install.mount, plan)
             changes = actions.prepare(install.mount, plan, now, supply or {})
             before = verify.look(install.mount, changes)
-            transaction = _begin(install, plan, now)
+            transaction = _begin(install, plan, now, machine)
             info = journal.info(transaction)
             _perform(transaction, _Work(install, plan, changes, before, report, proof))
     except OSError as exc:
@@ -164,13 +172,17 @@ def _require_space(mount: Path, plan: Plan) -> None:
 # --- the transaction ----------------------------------------------------------------------
 
 
-def _begin(install: WindowsInstall, plan: Plan, now: datetime) -> Journal:
+def _begin(
+    install: WindowsInstall, plan: Plan, now: datetime, machine: Mapping[str, object] | None
+) -> Journal:
     begin = {
         "started": now.astimezone(UTC).isoformat(timespec="seconds"),
         "summary": plan.title,
         "root": plan.root,
         "volume": install.volume.identity or install.volume.serial,
         "plan": plan_json.digest(plan),
+        "machine": machine,
+        **memory.about(plan),
     }
     return journal.create(install.mount, _identity(install.mount, now), begin)
 
@@ -219,4 +231,4 @@ def _roll_back(transaction: Journal, cause: Exception) -> None:
             f"the repair failed ({cause}) and could not be taken back ({exc})",
             hint=f"The originals are in {transaction.relative}: recoverykit undo tries again.",
         ) from cause
-    raise RecoveryKitError(f"the repair failed and was taken back: {cause}") from cause
+    raise RolledBackError(f"the repair failed and was taken back: {cause}") from cause

@@ -40,7 +40,7 @@ from recoverykit.formats.hive_states import States
 from recoverykit.formats.regf_log import LOGS
 from recoverykit.host import lock, ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, PRIVATE_FOLDER, Metadata
-from recoverykit.model import RegistryChange, RegistryData, RegistryKey, TransactionInfo
+from recoverykit.model import KeyChange, RegistryChange, RegistryData, RegistryKey, TransactionInfo
 from recoverykit.repair import hives, journal
 from recoverykit.repair.actions import (
     dress,
@@ -194,18 +194,35 @@ def _foreign(states: States, net: Sequence[RegistryChange]) -> Iterator[str]:
     """What is neither as before the repair nor as it left it."""
     for change in net:
         now = states.of(change)
-        if not any(hive_edit.agrees(now, ours) for ours in (change.before, change.after)):
+        known = any(hive_edit.agrees(now, ours) for ours in (change.before, change.after))
+        if not known and not _came_back(now, change.before, change.after):
             said = "is gone" if now is None else f"is {_text(now)} now"
             yield f"{hive_edit.label(change)} {said} (the repair had left {_text(change.after)})"
 
 
 def _ours(states: States, net: Sequence[RegistryChange]) -> tuple[RegistryChange, ...]:
     """What takes back each change that still stands."""
-    return tuple(
-        change
-        for change in hive_edit.inverse(net)
-        if hive_edit.agrees(states.of(change), change.before)
-    )
+    found: list[RegistryChange] = []
+    for change in hive_edit.inverse(net):
+        now = states.of(change)
+        if hive_edit.agrees(now, change.before):
+            found.append(change)
+        elif (
+            isinstance(change, KeyChange)
+            and isinstance(now, RegistryKey)
+            and _came_back(now, change.after, change.before)
+            and not hive_edit.agrees(now, change.after)
+        ):
+            found.append(replace(change, before=now))
+    return tuple(found)
+
+
+def _came_back(now: object, before: object, after: object) -> bool:
+    """A key that the repair deleted and that was made again since, as undo.cmd does, which cannot
+    give it its own descriptor."""
+    if after is not None or not isinstance(now, RegistryKey) or not isinstance(before, RegistryKey):
+        return False
+    return now.class_name == before.class_name
 
 
 def _only_listed(target: Path, other: Path) -> bool:

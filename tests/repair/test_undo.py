@@ -14,12 +14,15 @@ import pytest
 
 from recoverykit.errors import FormatError, NoCulpritError, TargetRefusedError
 from recoverykit.formats import hive_files
-from recoverykit.model import Plan, TransactionInfo
-from recoverykit.repair import hives, transaction, undo
+from recoverykit.formats.hive_edit import Edited
+from recoverykit.formats.hive_states import key_state
+from recoverykit.model import KeyChange, Plan, RegistryData, TransactionInfo
+from recoverykit.repair import hives, registry_plan, transaction, undo
 from recoverykit.repair import plan as planning
 from recoverykit.repair.journal import _canonical, _link
+from recoverykit.repair.registry_draft import Draft
 from tests.independent import registry as hivex
-from tests.repair import target
+from tests.repair import ntfs, target
 
 GOOD = "ControlSet001\\Services\\good"
 KEPT = {"security": None, "attributes": None, "times": None, "short_name": None, "modified": 0}
@@ -349,3 +352,41 @@ def test_before_images_outlive_undo(mount: Path) -> None:
     for entry in intents:
         image = (folder / entry["image"]).read_bytes()
         assert hashlib.sha256(image).hexdigest() == (entry["patch"] or entry["before"])
+
+
+def whole(edited: Edited) -> bytes:
+    content = edited.content
+    return content if isinstance(content, bytes) else content.whole()
+
+
+def test_a_key_made_again_without_its_descriptor_gets_it_back(mount: Path) -> None:
+    """What undo.cmd leaves: .reg files carry no descriptors."""
+    system, own = mount / target.SYSTEM, ntfs.HIVE_SECURITY
+    loaded, found = hives.load(system)
+    key = loaded.find(target.OVERRIDE)
+    assert key is not None
+    state = key_state(key)
+    assert state.security != own
+    secured = KeyChange(target.OVERRIDE, state, replace(state, security=own))
+    system.write_bytes(whole(hives.changed(found, [secured], target.NOW)))
+    loaded, _ = hives.load(system)
+    draft = Draft(loaded)
+    draft.delete(target.OVERRIDE)
+    edits = {target.SYSTEM: tuple(draft.changes)}
+    plan = registry_plan.make(target.install(mount), edits, title="t", reason="r")
+    assert plan is not None
+    transaction.apply(target.install(mount), plan, now=target.NOW)
+
+    loaded, found = hives.load(system)
+    again = Draft(loaded)
+    again.create(target.OVERRIDE)
+    again.set(target.OVERRIDE, "0", RegistryData(4, target.BOOT))
+    again.set(target.OVERRIDE, "1", RegistryData(4, target.OFF))
+    system.write_bytes(whole(hives.changed(found, again.changes, target.NOW)))
+    undo.undo(mount)
+
+    loaded, _ = hives.load(system)
+    key = loaded.find(target.OVERRIDE)
+    assert key is not None
+    assert key.security == own
+    assert value(mount, target.OVERRIDE, "0") == target.BOOT
