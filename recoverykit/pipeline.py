@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from recoverykit import installs, report, report_json
@@ -23,10 +24,11 @@ from recoverykit.errors import (
     UnverifiedError,
     UsageError,
 )
-from recoverykit.host import mounts, ntfs
+from recoverykit.host import loops, mounts, ntfs
 from recoverykit.model import (
     CheckLine,
     EditHive,
+    FileSystem,
     InstallReport,
     LogPolicy,
     NtfsState,
@@ -37,7 +39,7 @@ from recoverykit.model import (
     Volume,
     WindowsInstall,
 )
-from recoverykit.repair import transaction
+from recoverykit.repair import mend, transaction
 from recoverykit.repair import undo as undoing
 from recoverykit.visit import (
     DEFAULT,
@@ -311,10 +313,21 @@ def _writable(volume: Volume, options: Options) -> Iterator[_Opened]:
     options.say(f"Making sure that {volume.name} may be written to")
     with mounts.write_check(volume):
         before = ntfs_state(volume)
-        done = ntfs.make_ready(volume, policy=policy, ask=options.ask)
+        done = ntfs.make_ready(volume, policy=policy, ask=options.ask) + _mended(volume)
     options.say(f"Opening {volume.name} for writing")
     with mounts.opened(volume, writable=True) as mount:
         yield _Opened(mount, before, done)
+
+
+def _mended(volume: Volume) -> tuple[str, ...]:
+    """What a cut in an earlier run of ours left in folders is put right, before it is mounted."""
+    if volume.filesystem is not FileSystem.NTFS or volume.disk is None:
+        return ()
+    try:
+        with loops.device(volume, writable=True) as device:
+            return mend.make_whole(device, partial(mounts.opened, volume))
+    except OSError as exc:
+        raise TargetRefusedError(f"{volume.name} cannot be read: {exc.strerror or exc}") from exc
 
 
 def _proved(install: WindowsInstall, info: TransactionInfo) -> None:
