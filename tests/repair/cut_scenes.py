@@ -164,7 +164,7 @@ def _packed(mount: Path) -> None:
 def _inner(mount: Path) -> None:
     """Other names come until the driver's own stands in an inner node of the folder's index, whose
     removal and return move other names about."""
-    folder, rng = (mount / target.DRIVER).parent, random.Random(20240719)
+    folder, rng = (mount / target.DRIVER).parent, random.Random(1)
     for number in range(400):
         (folder / f"acme filte{rng.choice('qs')} {rng.random()} {number}, long.sys").touch()
         if not _in_leaf(mount, folder):
