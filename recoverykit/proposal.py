@@ -7,6 +7,7 @@ a good copy of its file is looked for, and where none may take its place the ref
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from recoverykit.model import (
 )
 from recoverykit.repair import plan as planning
 from recoverykit.repair import plan_json
+from recoverykit.repair.state import keeps_short_name
 from recoverykit.replacement import Candidate, Root, Search, Want
 
 if TYPE_CHECKING:
@@ -138,8 +140,10 @@ def _replaced(
     # What only a person should decide on is taken where a person named the driver.
     best = replacement.best(search.candidates, risky=bool(choices.driver))
     if best is None or not search.path:
-        told = replace(held, reason=f"{held.reason} {_why_none(search)}")
-        return replace(entry, refusals=(told,))
+        return _refused(entry, held, _why_none(search))
+    place = entry.install.mount / search.path
+    if os.path.lexists(place) and not keeps_short_name(place):
+        return _refused(entry, held, "Its file has other hard links and a short name of its own.")
     new = FileState(search.path, best.sha256, best.size)
     plan = planning.replacing(entry.install, suspect, search.path, new, best.described)
     notes = tuple(f"The new {suspect.driver}: {note}." for note in (*best.risks, *best.notes))
@@ -148,6 +152,10 @@ def _replaced(
         supply={best.sha256: best.content},
         notes=(*entry.notes, *notes),
     )
+
+
+def _refused(entry: InstallReport, held: Refusal, more: str) -> InstallReport:
+    return replace(entry, refusals=(replace(held, reason=f"{held.reason} {more}"),))
 
 
 def _search(
