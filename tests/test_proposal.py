@@ -87,10 +87,9 @@ def test_a_copy_that_nobody_vouches_for_is_not_taken(broken: Path, tmp_path: Pat
     assert target.state(broken) == before
 
 
-def test_without_a_copy_the_role_and_the_search_are_told(broken: Path) -> None:
+def test_without_a_copy_the_search_is_told(broken: Path) -> None:
     entry = repair(broken)
     (refusal,) = entry.refusals
-    assert refusal.role
     assert "No other copy of its file was found here." in refusal.reason
 
 
