@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +34,12 @@ from recoverykit.repair import record
 HOME = "RecoveryKit"
 QUARANTINE, STAGING = "quarantine", "staging"
 OPEN, CLOSED = "journal.jsonl", "journal.undone"
+RESERVE = "reserve"  # room for what taking back has to say, on a volume that has filled up since
 VERSION = 3  # 2: before files were installed; 1: before changes of keys and of a value's size
 _READ = (2, VERSION)
 
 _MAX_SIZE = 32 << 20
+_RESERVED = 128 << 10
 _FULL = 24 << 20  # no change is begun beyond it: what is left is for taking back what was
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -137,6 +140,13 @@ class Journal:
         """Raises FormatError for a journal that was altered; OSError where it cannot be read."""
         return _read(self.folder / (CLOSED if stands(self.folder / CLOSED) else OPEN))
 
+    def make_room(self) -> None:
+        """Give the reserve back where the volume is nearly full. Raises OSError."""
+        status = os.statvfs(self.mount)
+        reserve = self.folder / RESERVE
+        if status.f_bavail * status.f_frsize < 4 * _RESERVED and _is_file(reserve):
+            durable.remove(reserve)
+
     def close_as_undone(self) -> None:
         """By a line: a renaming that is cut leaves more than one state behind."""
         self.append("undone")
@@ -155,6 +165,7 @@ def create(mount: Path, identity: str, begin: Mapping[str, object]) -> Journal:
     durable.make_folder(journal.folder, ntfs_metadata.PRIVATE_FOLDER)
     for name in (QUARANTINE, STAGING):
         durable.make_folder(journal.folder / name, ntfs_metadata.PRIVATE_FOLDER)
+    durable.write(journal.folder / RESERVE, bytes(_RESERVED), ntfs_metadata.PRIVATE_FILE)
     fields = {"event": "begin", "version": VERSION, "id": identity, "protected": protected, **begin}
     durable.write(journal.folder / OPEN, _line("", fields), ntfs_metadata.PRIVATE_FILE)
     return journal

@@ -101,6 +101,7 @@ def take_back(transaction: Journal) -> None:
             f"transaction {transaction.id} cannot be undone: {'; '.join(found)}",
             hint="Nothing was changed. Settle this by hand, then try again.",
         )
+    transaction.make_room()
     if entries.moving is not None:
         transaction.append("mended")  # what was kept for that move is of the past now
     if not entries.undo_begun:

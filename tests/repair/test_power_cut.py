@@ -195,7 +195,7 @@ def test_every_cut_leaves_a_hive_that_loads(tmp_path: Path, scene: Scene, *, und
         for (key, name), allowed in planned.items():
             assert found[key][name] in allowed, (moment, tear)
         assert without(found, planned) == without(before, planned), (moment, tear)
-    assert len(seen) > 6  # states in between were seen
+    assert len(seen) > 4  # states in between were seen
 
 
 @pytest.mark.parametrize("undoing", [False, True], ids=["apply", "undo"])

@@ -92,10 +92,12 @@ def was(mount: Path, image: Path) -> bytes:
 
 def test_the_order_of_every_change(mount: Path) -> None:
     assert steps(mount) == [
-        *("make_folder", "protect", "make_folder", "protect", "write"),  # the journal's first line
+        *("make_folder", "protect") * 3,  # of the transaction, its quarantine and staging folders
+        *("write", "write"),  # room for taking back; the journal's first line
         *("write", "write", "write", "write"),  # plan.json; undo.cmd and its two .reg files
-        *("write", "append", "patch", "patch", "append"),  # the hive: bins, header
-        *("copy", "append", "move", "append"),  # the file
+        *("write", "write", "copy"),  # of the hive: its sectors, room for an undo; of the file
+        *("patch", "append", "patch", "patch", "append"),  # the hive: bins, header
+        *("append", "move", "append"),  # the file
         "append",  # commit
     ]
 
@@ -331,7 +333,7 @@ def test_a_disk_that_stays_broken_is_reported_exactly(mount: Path) -> None:
 
 def test_the_state_after_a_failed_rollback_is_told(mount: Path) -> None:
     apply(mount)
-    with operations(failing(2, errno.EIO, once=False)), pytest.raises(RollbackError) as caught:
+    with operations(failing(4, errno.EIO, once=False)), pytest.raises(RollbackError) as caught:
         undo.undo(mount)
     assert f"Restored: {target.DRIVER}. Not restored: {target.SYSTEM}" in str(caught.value)
 
@@ -398,7 +400,7 @@ def test_an_unplanned_value_is_noticed_and_rolled_back(
 )
 def test_an_unplanned_file_is_noticed(mount: Path, name: str, said: str) -> None:
     def meddle(number: int, *_: object) -> None:
-        if number == 17:
+        if number == 24:
             (mount / name).write_bytes(b"changed behind our back")
 
     with operations(meddle), pytest.raises(RecoveryKitError, match=said):
