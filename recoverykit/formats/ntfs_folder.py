@@ -45,19 +45,23 @@ def blocks(volume: NtfsVolume, number: int) -> Pieces:
     Its MFT record and the extensions of that, and of a folder the index. Raises FormatError.
     """
     found: Pieces = {}
+    for where, length in _extents(volume, number):
+        found[where] = volume.read(where, length)
+        if sum(map(len, found.values())) > _MOST:
+            raise FormatError("directory index", 0, "too large to be kept")
+    return found
+
+
+def _extents(volume: NtfsVolume, number: int) -> Iterator[tuple[int, int]]:
     size = volume.boot.record_size
     for one in _records(volume, number):
-        for where, length in spans(volume.mft, one * size, size):
-            found[where] = volume.read(where, length)
+        yield from spans(volume.mft, one * size, size)
         record, at = ntfs_volume.file_record(volume, one)
         for attribute in ntfs_volume.attributes(record, volume.boot, at):
             if _KEPT.get(attribute.type) == attribute.name:
                 for where, length in attribute.stream.runs:
-                    if where >= 0 and length <= _MOST:
-                        found[where] = volume.read(where, length)
-    if sum(map(len, found.values())) > _MOST:
-        raise FormatError("directory index", 0, "too large to be kept")
-    return found
+                    if where >= 0:
+                        yield where, min(length, _MOST + 1)
 
 
 def _records(volume: NtfsVolume, number: int) -> list[int]:
