@@ -1,9 +1,10 @@
-"""The blocks in which NTFS says which names a folder has and whose they are; and two small repairs.
+"""The blocks in which NTFS says which names a folder has and whose they are; and small repairs.
 
 Layout: "NTFS Documentation" (Russon and Fledel), sections "File Record", "Index Record",
 "$INDEX_ROOT" and "Fixup"; ntfs-3g's layout.h. Pure: bytes in, `Pieces` out, which somebody else
-writes. Repaired are only a $MFTMirr that lags behind its $MFT by a write, and a name in a leaf of a
-folder's index that belongs to no file; whatever else is wrong is chkdsk's business.
+writes. Repaired are only a $MFTMirr that lags behind its $MFT by a write, a name in a leaf of a
+folder's index that belongs to no file, and blocks of which some sectors are one write behind;
+whatever else is wrong is chkdsk's business.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 from recoverykit.errors import FormatError
 from recoverykit.formats import ntfs_volume
@@ -24,6 +26,7 @@ Pieces = dict[int, bytes]  # offset in the volume -> what is, or shall be, there
 _BITMAP = 0xB0
 _MIRRORED = 4  # records of $MFT that $MFTMirr repeats
 _SECTOR = 512
+_RECORD_MOST = 4096
 _HEADER = 24  # of an index block, before the header of its node
 _MOST = 16 << 20  # of one folder: 80,000 names
 _KEPT = {ntfs_volume.ATTRIBUTE_LIST: "", ntfs_volume.INDEX_ALLOCATION: "$I30", _BITMAP: "$I30"}
@@ -112,6 +115,66 @@ def _whole(record: bytes) -> bool:
     return True
 
 
+# --- torn writes --------------------------------------------------------------------------
+
+
+def healed(volume: NtfsVolume, number: int) -> Pieces:
+    """The record of a file or folder, and the blocks of its index, made whole where the power went
+    between their sectors. Raises FormatError where that record is no record.
+
+    ntfs-3g writes a block whenever a time or size in it changes: sectors of before and after then
+    say the same, but for the numbers at their ends. Of others the order of names tells.
+    """
+    found: Pieces = {}
+    for where, length in spans(volume.mft, number * volume.boot.record_size, _RECORD_MOST):
+        record = volume.read(where, min(length, volume.boot.record_size))
+        whole = _healed(record, b"FILE")
+        if whole is not None and _is_record(whole, volume.boot):
+            found[where] = whole
+        break
+    mended = NtfsVolume(overlaid(volume.read, found), volume.boot, volume.mft)
+    for where, block in _blocks(mended, number):
+        whole = _healed(block, b"INDX")
+        if whole is not None and _is_node(whole):
+            found[where] = whole
+    return found
+
+
+def _healed(block: bytes, magic: bytes) -> bytes | None:
+    """None: it is whole, or sectors of it are older than the write before."""
+    if block[:4] != magic or len(block) < _SECTOR:
+        return None
+    start, count = struct.unpack_from("<HH", block, 4)
+    if count != len(block) // _SECTOR + 1 or start + 2 * count > _SECTOR - 2:
+        return None
+    (number,) = struct.unpack_from("<H", block, start)
+    tails = [struct.unpack_from("<H", block, i * _SECTOR - 2)[0] for i in range(1, count)]
+    if all(tail == number for tail in tails):
+        return None
+    if any(tail not in (number, number - 1 or 0xFFFE) for tail in tails):
+        return None
+    made = bytearray(block)
+    for i in range(1, count):
+        struct.pack_into("<H", made, i * _SECTOR - 2, number)
+    return bytes(made)
+
+
+def _is_record(block: bytes, boot: NtfsBoot) -> bool:
+    try:
+        kinds = [one.type for one in ntfs_volume.attributes(unprotect(block, b"FILE", 0), boot, 0)]
+    except FormatError:
+        return False
+    return kinds == sorted(kinds)
+
+
+def _is_node(block: bytes) -> bool:
+    try:
+        names = [name.upper() for name, _ in _entries(unprotect(block, b"INDX", 0), _HEADER, 0)]
+    except FormatError:
+        return False
+    return all(first < second for first, second in pairwise(names))
+
+
 # --- names --------------------------------------------------------------------------------
 
 
@@ -198,6 +261,12 @@ def _listed(volume: NtfsVolume, number: int) -> Iterator[tuple[str, Place]]:
 
 def _nodes(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
     """The index blocks in use, unprotected, and where each lies in the volume."""
+    for where, block in _blocks(volume, number):
+        with suppress(FormatError):
+            yield where, unprotect(block, b"INDX", where)
+
+
+def _blocks(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
     rest = ntfs_volume.stream(volume, number, ntfs_volume.INDEX_ALLOCATION, "$I30")
     used = ntfs_volume.stream(volume, number, _BITMAP, "$I30")
     if rest is None or used is None:
@@ -207,8 +276,7 @@ def _nodes(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
     for one in range(min(rest.size // step, 8 * len(bits))):
         if bits[one // 8] >> one % 8 & 1:
             for where, length in spans(rest, one * step, step):
-                with suppress(FormatError):
-                    yield where, unprotect(volume.read(where, length), b"INDX", where)
+                yield where, volume.read(where, length)
 
 
 def _entries(node: bytes, header: int, block: int) -> Iterator[tuple[str, Place]]:

@@ -4,6 +4,8 @@
     2. the name of our folder, if that was cut while it was made: listed, and of no file
     3. the folders in which a file was being moved: their blocks, as the journal kept them
     4. names of new files beside a hive (its logs), cut while they were made
+    5. before all that: MFT records and index blocks of which some sectors are a write behind, on
+       the way to our folder and to the files that a journal names
 
 Each is written only where the volume shows that cut and nothing else has used it since; to do it
 twice does no harm. All other repair is left to chkdsk.
@@ -11,13 +13,15 @@ twice does no harm. All other repair is left to chkdsk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 
 from recoverykit import durable
 from recoverykit.errors import FormatError, RecoveryKitError
 from recoverykit.formats import ntfs_folder, ntfs_volume
+from recoverykit.formats.extent import Read
 from recoverykit.formats.ntfs_folder import Pieces
 from recoverykit.formats.ntfs_volume import NtfsVolume
 from recoverykit.formats.regf_log import LOGS
@@ -27,41 +31,106 @@ from recoverykit.repair.actions import sha256
 from recoverykit.repair.folder_blocks import Blocks
 from recoverykit.repair.journal import Entries, Journal
 
+_SECURE = 9  # the MFT record of $Secure: a new descriptor is told there
+TORN = "Blocks were made whole that the cut had torn."
+Opened = Callable[[], AbstractContextManager[Path]]  # mounts the volume read-only
 
-def make_whole(device: Path, opened: Callable[[], AbstractContextManager[Path]]) -> tuple[str, ...]:
-    """Put right what a cut left; sentences about it. `opened` mounts the volume read-only.
+
+def make_whole(device: Path, opened: Opened) -> tuple[str, ...]:
+    """Put right what a cut left; sentences about it.
 
     Nothing else may have the volume open. Raises OSError; RecoveryKitError if it cannot be read.
     """
-    said: list[str] = []
-    with blocks.reader(device) as (read, _):
-        mirror = ntfs_folder.mirror(read)
-    if _write(device, mirror):
-        said.append("The copy of the first records of $MFT was brought up to date.")
-    with blocks.reader(device) as (read, _):
-        home = ntfs_folder.without_dead(NtfsVolume.open(read), ntfs_volume.ROOT, journal.HOME)
-    if _write(device, home):
-        said.append(f"The name {journal.HOME}, which belonged to no folder, was removed.")
+    return tuple(dict.fromkeys(_made_whole(device, opened)))
+
+
+def _made_whole(device: Path, opened: Opened) -> Iterator[str]:
+    if _write(device, lambda read: ntfs_folder.mirror(read)):
+        yield "The copy of the first records of $MFT was brought up to date."
+    if _write(device, partial(_healed, number=_SECURE)):
+        yield TORN
+    yield from _heal(device, (), depth=3)
+    if _write(device, lambda read: _without(read, ntfs_volume.ROOT, journal.HOME)):
+        yield f"The name {journal.HOME}, which belonged to no folder, was removed."
+    with opened() as mount:
+        targets = sorted(_targets(mount))
+    for target in targets:
+        yield from _heal(device, target.split("/"))
     with opened() as mount:
         found = list(_interrupted(mount))
         logs = list(_new_logs(mount))
     for kept in found:
-        with blocks.reader(device) as (read, _):
-            wanted = folder_blocks.back(read, kept)
-        if _write(device, wanted):
-            said.append("The folders of an interrupted move were put back.")
+        if _write(device, partial(folder_blocks.back, kept=kept)):
+            yield "The folders of an interrupted move were put back."
     for folder, name in logs:
-        with blocks.reader(device) as (read, _):
-            wanted = ntfs_folder.without_dead(NtfsVolume.open(read), folder, name)
-        if _write(device, wanted):
-            said.append(f"The name {name}, which belonged to no file, was removed.")
-    return tuple(said)
+        if _write(device, partial(_without, folder=folder, name=name)):
+            yield f"The name {name}, which belonged to no file, was removed."
 
 
-def _write(device: Path, pieces: Pieces) -> bool:
+def _without(read: Read, folder: int, name: str) -> Pieces:
+    return ntfs_folder.without_dead(NtfsVolume.open(read), folder, name)
+
+
+def _write(device: Path, wanted: Callable[[Read], Pieces]) -> bool:
+    with blocks.reader(device) as (read, _):
+        try:
+            pieces = wanted(read)
+        except FormatError:  # damaged otherwise: not ours to judge
+            return False
     if pieces:
         durable.overwrite(device, sorted(pieces.items()))
     return bool(pieces)
+
+
+# --- torn blocks --------------------------------------------------------------------------
+
+
+def _heal(device: Path, path: Sequence[str], *, depth: int = 0) -> Iterator[str]:
+    """Every folder on a path, and its end; or, without a path, our own folder to some depth."""
+    number: int | None = ntfs_volume.ROOT
+    for part in (*(path or (journal.HOME,)), ""):
+        if number is None:
+            return
+        if _write(device, partial(_healed, number=number)):
+            yield TORN
+        if part:
+            number = _listed(device, number).get(part)
+    if depth:
+        yield from _heal_below(device, number, depth)
+
+
+def _heal_below(device: Path, number: int | None, depth: int) -> Iterator[str]:
+    for name, below in _listed(device, number).items():
+        if name != "." and _write(device, partial(_healed, number=below)):
+            yield TORN
+        if depth > 1:
+            yield from _heal_below(device, below, depth - 1)
+
+
+def _healed(read: Read, number: int) -> Pieces:
+    return ntfs_folder.healed(NtfsVolume.open(read), number)
+
+
+def _listed(device: Path, number: int | None) -> dict[str, int]:
+    """MFT records by name; empty for a file, and for a folder that cannot be read."""
+    if number is None:
+        return {}
+    with blocks.reader(device) as (read, _), suppress(FormatError):
+        names = ntfs_folder.names(NtfsVolume.open(read), number)
+        return {name: reference & 0xFFFF_FFFF_FFFF for name, reference in names.items()}
+    return {}
+
+
+# --- what the journals say ----------------------------------------------------------------
+
+
+def _targets(mount: Path) -> Iterator[str]:
+    """Every file that is, or was being, changed, and the logs of hives."""
+    for _, entries in _open(mount):
+        for intent in entries.intents:
+            yield intent.target
+            if intent.is_hive:
+                yield from (intent.target + suffix for suffix in LOGS)
 
 
 def _interrupted(mount: Path) -> Iterator[Blocks]:

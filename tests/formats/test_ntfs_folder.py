@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from recoverykit.errors import FormatError
-from recoverykit.formats import ntfs_folder
+from recoverykit.formats import ntfs_folder, ntfs_volume
 from recoverykit.formats.ntfs_volume import ROOT, NtfsVolume
 from tests.builders import ntfs, tables
 from tests.conftest import need
@@ -112,6 +112,64 @@ def test_two_torn_records_are_left_alone() -> None:
     assert ntfs_folder.mirror(tables.reader(image)) == {}
 
 
+# --- torn writes --------------------------------------------------------------------------
+
+
+def torn(image: bytes, at: int, size: int, sectors: int) -> bytearray:
+    """A block as the power leaves it when it goes after some sectors of a write that changed
+    nothing but the number of the update: Russon, "Fixup"."""
+    made = bytearray(image)
+    start, count = struct.unpack_from("<HH", made, at + 4)
+    (number,) = struct.unpack_from("<H", made, at + start)
+    for end in range(512, size + 1, 512):
+        if end <= 512 * sectors:
+            struct.pack_into("<H", made, at + end - 2, number + 1)
+    struct.pack_into("<H", made, at + start, number + 1)
+    assert count == size // 512 + 1
+    return made
+
+
+def index_of_the_root(image: bytes | bytearray) -> int:
+    return ntfs_folder.places(opened(image), ROOT)["$Bitmap"].block
+
+
+@pytest.mark.parametrize("sectors", range(1, 8))
+def test_a_torn_index_is_made_whole(sectors: int) -> None:
+    image = ntfs.volume()
+    broken = torn(image, index_of_the_root(image), 4096, sectors)
+    assert "$Bitmap" not in ntfs_folder.names(opened(broken), ROOT)
+    whole = written(broken, ntfs_folder.healed(opened(broken), ROOT))
+    assert ntfs_folder.names(opened(whole), ROOT) == ntfs_folder.names(opened(image), ROOT)
+    assert ntfs_folder.healed(opened(whole), ROOT) == {}
+
+
+def test_a_torn_record_is_made_whole() -> None:
+    image = ntfs.volume()
+    broken = torn(image, record_at(image, BITMAP), 1024, 1)
+    with pytest.raises(FormatError, match="torn write"):
+        ntfs_volume.stream(opened(broken), BITMAP)
+    whole = written(broken, ntfs_folder.healed(opened(broken), BITMAP))
+    assert ntfs_volume.stream(opened(whole), BITMAP) == ntfs_volume.stream(opened(image), BITMAP)
+
+
+def test_sectors_of_an_older_write_are_left_alone() -> None:
+    image = ntfs.volume()
+    at = index_of_the_root(image)
+    broken = torn(bytes(torn(image, at, 4096, 3)), at, 4096, 3)  # the rest is two writes behind
+    assert ntfs_folder.healed(opened(broken), ROOT) == {}
+
+
+def test_a_mixture_of_two_lists_is_left_alone() -> None:
+    """The names after the tear would not be in order: something was put in or taken out."""
+    image = bytearray(ntfs.volume())
+    at = index_of_the_root(image)
+    names = sorted(ntfs_folder.places(opened(image), ROOT).items(), key=lambda one: one[1].at)
+    late = next(place for _, place in names if place.block == at and place.at > 600)
+    image[at + late.at + 82] = ord("!")  # the first letter: now before every other
+    broken = torn(bytes(image), at, 4096, 1)
+    assert ntfs_folder.healed(opened(broken), ROOT) == {}
+
+
 # --- names that lead nowhere --------------------------------------------------------------
 
 
@@ -162,6 +220,7 @@ def test_mutants_are_refused_or_read() -> None:
             for reference in ntfs_folder.names(volume, ROOT).values():
                 ntfs_folder.is_dead(volume, reference)
             ntfs_folder.without_dead(volume, ROOT, "$Bitmap")
+            ntfs_folder.healed(volume, ROOT)
         except FormatError:
             refused += 1
         with suppress(FormatError):
