@@ -21,6 +21,7 @@ Needs root, FUSE, ntfs-3g and strace. Exit code 1 if a case failed.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import random
@@ -194,7 +195,7 @@ def _of(kind: str, index: int, phase: Phase) -> list[Case]:
 def main(
     sample: Annotated[int, typer.Option(help="How many cases of each kind.")] = 300,
     kinds: Annotated[str, typer.Option(help="Of " + ", ".join(KINDS))] = "cut,torn,lost",
-    scene: Annotated[str, typer.Option(help="Only scenes whose name begins so.")] = "",
+    scene: Annotated[str, typer.Option(help="A pattern of names.")] = "*",
     jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 1,
     keep: Annotated[Path | None, typer.Option(help="Where failing images are built.")] = None,
@@ -203,7 +204,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
     summary = Summary()
-    wanted = [one for one in cut_scenes.SCENES if one.name.startswith(scene)]
+    wanted = [one for one in cut_scenes.SCENES if fnmatch.fnmatch(one.name, scene)]
     with tempfile.TemporaryDirectory(dir=_memory()) as name:
         for number, one in enumerate(wanted):
             _PHASES.extend(prepare(number, one, Path(name)))
