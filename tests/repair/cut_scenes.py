@@ -253,11 +253,10 @@ def recover(image: Path, scene: Scene, expected: object) -> tuple[str, ...]:
 
 
 def differences(old: object, new: object) -> list[str]:
-    """The names of which something differs, each with what it is now."""
+    """The names of which something differs: bytes, descriptor, attributes or short name."""
     assert isinstance(old, dict)
     assert isinstance(new, dict)
-    names = sorted({*old, *new})
-    return [f"{name}: {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+    return [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
 
 
 def _dead_names(mount: Path) -> Iterator[str]:
