@@ -36,8 +36,8 @@ from recoverykit.model import (
 )
 from recoverykit.packs import Detection, Given, Pack, reading, words
 from recoverykit.pipeline import Job
-from recoverykit.repair import memory, plan_json, transaction
-from recoverykit.visit import DEFAULT, Look, Options, summarise, survey, visit
+from recoverykit.repair import memory, plan_json
+from recoverykit.visit import DEFAULT, Look, Options, interrupted, summarise, survey, visit
 from signing import cms, keys, manifest
 from signing.errors import SigningError
 
@@ -231,13 +231,9 @@ def looking(remedy: Remedy, volumes: Sequence[Volume] = ()) -> Look:
     """What `visit` calls for each installation: detect, and plan where it applies."""
 
     def look(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
-        left = transaction.abandoned(install.mount)
-        if left is not None:
-            note = (
-                f"An earlier repair ({left.id}) was interrupted. Take it back first: "
-                f"recoverykit undo --transaction {left.id}"
-            )
-            return InstallReport(install, notes=(note,), transaction=left.id)
+        blocked = interrupted(InstallReport(install))
+        if blocked is not None:
+            return blocked
         evidence = (*collect(install, (), volumes), *((state,) if state else ()))
         return planned(InstallReport(install), remedy, evidence)
 

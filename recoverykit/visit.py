@@ -213,13 +213,9 @@ def _examined(
     evidence = (*found, *((state,) if state else ()))
     diagnosis = verdict.judge(install, evidence)
     entry = InstallReport(install, diagnosis=diagnosis, exit_code=_diagnosis_code(diagnosis))
-    left = transaction.abandoned(install.mount)
-    if left is not None:
-        note = (
-            f"An earlier repair ({left.id}) was interrupted. Take it back first: "
-            f"recoverykit undo --transaction {left.id}"
-        )
-        return replace(entry, notes=(note,), transaction=left.id)
+    blocked = interrupted(entry)
+    if blocked is not None:
+        return blocked
     entry = _judged(replace(entry, notes=_standing(install)), diagnosis, evidence)
     entry = proposal.propose(entry, evidence, options.choices)
     if entry.plan is None:
@@ -230,6 +226,18 @@ def _examined(
         checks=_lines(install, evidence, options, boot_volumes),
         machine=memory.of(evidence, diagnosis),
     )
+
+
+def interrupted(entry: InstallReport) -> InstallReport | None:
+    """The entry with what has to be done first, where an earlier repair was left half done."""
+    left = transaction.abandoned(entry.install.mount)
+    if left is None:
+        return None
+    note = (
+        f"An earlier repair ({left.id}) was interrupted. Take it back first: "
+        f"recoverykit undo --transaction {left.id}"
+    )
+    return replace(entry, notes=(note,), transaction=left.id)
 
 
 def _judged(

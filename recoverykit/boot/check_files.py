@@ -30,7 +30,6 @@ WHOLE_FILES = 384 << 20  # bytes of whole files read on one machine: about 1 s o
 _LARGEST = 32 << 20  # of one file; real kernels have 12 MiB
 _PACKED = 32  # how much more a byte costs in a compressed file
 _LARGEST_PACKED = 2 << 20  # a compressed kernel would leave nothing for the drivers
-_PAGE = 4096
 _API_SETS = ("api-ms-", "ext-ms-")
 
 
@@ -107,7 +106,7 @@ class Files:
         except FormatError as exc:
             if exc.structure != pe.FILE:
                 raise  # how it is compressed, not what it holds
-            return replace(known, damage=_no_image(stream, exc))
+            return replace(known, damage=pe_check.no_image(stream, exc.problem, "program"))
         wrong = self._damage(stream, image, size, whole=whole)
         if wrong:
             return replace(known, damage=wrong)
@@ -122,10 +121,8 @@ class Files:
         wanted = self.install.architecture
         if wanted and image.machine != wanted:
             return f"it is made for {image.machine}, this Windows is {wanted}"
-        found = pe_check.damage(stream, image, size)
-        if not found and whole and not pe_check.has_right_checksum(stream, image):
-            return "the checksum in its header is not that of the file"
-        return found
+        check = pe_check.damage_of_whole if whole else pe_check.damage
+        return check(stream, image, size)
 
 
 def is_api_set(dll: str) -> bool:
@@ -136,12 +133,3 @@ def is_api_set(dll: str) -> bool:
 def modules_of(imports: Sequence[Import]) -> tuple[str, ...]:
     """The modules these are taken from, in lower case, without API sets."""
     return tuple(need.dll.lower() for need in imports if not is_api_set(need.dll))
-
-
-def _no_image(stream: pe.Stream, exc: FormatError) -> str:
-    start = pe.read_at(stream, 0, _PAGE)
-    if not start:
-        return "it is empty"
-    if not any(start):
-        return "its beginning is nothing but zeros"
-    return f"it is no program: {exc.problem}"

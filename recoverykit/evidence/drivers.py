@@ -36,7 +36,6 @@ _PACKED = 32  # how much more a byte costs in a compressed file
 _ORDER = tuple(StartType)
 _EARLY = (StartType.BOOT, StartType.SYSTEM)
 _MAX_UNREAD = 5  # a compressed Windows has hundreds for one and the same reason
-_PAGE = 4096
 
 
 def collect(install: WindowsInstall, services: Sequence[Service]) -> Iterator[Evidence]:
@@ -100,7 +99,7 @@ class _Examiner:
                 if exc.structure != pe.FILE:
                     raise  # how it is compressed, not what it holds
                 # No machine type: the file is no driver, which is evidence.
-                return replace(known, damage=_no_image(stream, exc))
+                return replace(known, damage=pe_check.no_image(stream, exc.problem, "driver"))
             return self._image(known, stream, image, whole=whole)
 
     def _spend(self, file: files.OpenFile) -> bool:
@@ -115,6 +114,7 @@ class _Examiner:
         self, known: DriverFile, stream: pe.Stream, image: pe.Headers, *, whole: bool
     ) -> DriverFile:
         foreign = not _is_inbox_by_name(known.driver)
+        check = pe_check.damage_of_whole if whole else pe_check.damage
         version = _version(stream, image) if foreign else pe_resources.Version()
         known = replace(
             known,
@@ -126,7 +126,7 @@ class _Examiner:
             built=image.built,
             stamp=image.stamp,
             image_size=image.image_size,
-            damage=_damage(stream, image, known.size, whole=whole),
+            damage=check(stream, image, known.size),
         )
         if foreign or not known.packed:
             known = self._linked(known, stream, image)
@@ -149,22 +149,6 @@ def _version(stream: pe.Stream, image: pe.Headers) -> pe_resources.Version:
         return pe_resources.version(stream, image)
     except FormatError:
         return pe_resources.Version()  # a damaged resource does not keep a driver from loading
-
-
-def _damage(stream: pe.Stream, image: pe.Headers, size: int, *, whole: bool) -> str:
-    found = pe_check.damage(stream, image, size)
-    if not found and whole and not pe_check.has_right_checksum(stream, image):
-        return "the checksum in its header is not that of the file"
-    return found
-
-
-def _no_image(stream: pe.Stream, exc: FormatError) -> str:
-    start = pe.read_at(stream, 0, _PAGE)
-    if not start:
-        return "it is empty"
-    if not any(start):
-        return "its beginning is nothing but zeros"
-    return f"it is no driver: {exc.problem}"
 
 
 def _with_claim(known: DriverFile, stream: pe.Stream, image: pe.Headers) -> DriverFile:

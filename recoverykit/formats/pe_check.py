@@ -37,6 +37,24 @@ def damage(stream: Stream, image: Headers, size: int) -> str:
     return ""
 
 
+def damage_of_whole(stream: Stream, image: Headers, size: int) -> str:
+    """The same, and whether the checksum is right: reads the whole file. Raises OSError."""
+    found = damage(stream, image, size)
+    if not found and not has_right_checksum(stream, image):
+        return "the checksum in its header is not that of the file"
+    return found
+
+
+def no_image(stream: Stream, problem: str, what: str) -> str:
+    """One clause about a file that is no PE image: why, and that it is no `what`."""
+    start = read_at(stream, 0, _PAGE)
+    if not start:
+        return "it is empty"
+    if not any(start):
+        return "its beginning is nothing but zeros"
+    return f"it is no {what}: {problem}"
+
+
 def checksum(stream: Stream, image: Headers) -> int:
     """The checksum its header should have. Reads the whole file. Raises OSError."""
     stream.seek(0)

@@ -47,7 +47,7 @@ def read(content: bytes) -> Image:
         needs=pe_target.subsystem_version(stream, headers),
         version=_version(stream, headers),
         built=headers.built,
-        damage=_damage(stream, headers, len(content)),
+        damage=pe_check.damage_of_whole(stream, headers, len(content)),
         has_checksum=headers.checksum != 0,
         imports=_imports(stream, headers),
     )
@@ -77,13 +77,6 @@ def _version(stream: pe.Stream, headers: pe.Headers) -> Version:
         return pe_resources.version(stream, headers)
     except FormatError:
         return Version()
-
-
-def _damage(stream: pe.Stream, headers: pe.Headers, size: int) -> str:
-    found = pe_check.damage(stream, headers, size)
-    if not found and not pe_check.has_right_checksum(stream, headers):
-        return "the checksum in its header is not that of the file"
-    return found
 
 
 def _imports(stream: pe.Stream, headers: pe.Headers) -> tuple[Import, ...] | None:
