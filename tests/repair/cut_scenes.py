@@ -31,7 +31,7 @@ from recoverykit.repair import plan as planning
 from recoverykit.repair.state import file_state
 from tests.builders import wof
 from tests.formats.hives import content
-from tests.repair import ntfs, target
+from tests.repair import allocation, ntfs, target
 
 SIZE = 32 << 20
 VALUES, BYTES = 60, 9000  # of the plan that makes the hive many times as long
@@ -237,10 +237,12 @@ def recover(image: Path, scene: Scene, expected: object) -> tuple[str, ...]:
     said = mend(image)
     with ntfs.mounted(image) as volume:
         states = take_back(volume.path)
+    if wrong := allocation.problems(image):
+        raise NotRecovered(f"allocation: {wrong[:3]}")
     with ntfs.mounted(image) as volume:
         dead = sorted(_dead_names(volume.path))
-        if wrong := [name for name in dead if not name.startswith("RecoveryKit/")]:
-            raise NotRecovered(f"names of no file: {wrong}")
+        if lost := [name for name in dead if not name.startswith("RecoveryKit/")]:
+            raise NotRecovered(f"names of no file: {lost}")
         now = scene.look(volume.path)
         if now != expected:
             raise NotRecovered(f"not as it was: {differences(expected, now)}")

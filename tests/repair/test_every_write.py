@@ -13,7 +13,7 @@ from recoverykit.host import blocks, ntfs_device
 from recoverykit.repair import folder_blocks, transaction, undo
 from tests.builders import tables
 from tests.conftest import mounts, need
-from tests.repair import cut_scenes, ntfs, recorded, target
+from tests.repair import allocation, cut_scenes, ntfs, recorded, target
 from tests.repair.cut_scenes import Scene
 from tests.repair.recorded import Recording
 
@@ -158,3 +158,20 @@ def test_a_whole_volume_is_left_alone(tmp_path: Path) -> None:
     assert "RecoveryKit" in names
     with ntfs.mounted(image) as volume:
         assert [seen.state for seen in transaction.history(volume.path)] == ["committed"]
+
+
+@pytest.mark.parametrize("what", ["a record", "a cluster"])
+def test_what_does_not_fit_together_is_seen(tmp_path: Path, what: str) -> None:
+    """The check of every recovery, of what is allocated, can fail."""
+    image = tmp_path / "disk.img"
+    ntfs.make(image)
+    assert allocation.problems(image) == ()
+    kind, number = (0xB0, 0) if what == "a record" else (ntfs_volume.DATA, 6)
+    with blocks.reader(image) as (read, _):
+        bitmap = ntfs_volume.stream(NtfsVolume.open(read), number, kind)
+    assert bitmap is not None
+    place, _ = next(ntfs_folder.spans(bitmap, 0, 1))
+    with image.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(b"\0")
+    assert any("free in" in said for said in allocation.problems(image))
