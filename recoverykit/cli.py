@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from recoverykit import __version__, cli_bcd, cli_pack, cli_reg
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, UsageError
 
 EPILOG = """
 TARGET is a disk (/dev/sda), a partition, a raw disk image, or the folder where a Windows
@@ -214,15 +214,28 @@ def undo(
         str | None,
         typer.Option("--transaction", help="Its id, from 'history'; the newest when left out."),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Take back every repair, the newest first.")
+    ] = False,
     as_json: Json = False,
     yes: Yes = False,
     ntfs_log: NtfsLog = Policy.ASK,
 ) -> None:
-    """Take a repair back: every file as it was, today or after a week."""
+    """Take a repair back: every file as it was, today or after a week.
+
+    Where Windows has changed something since, nothing is overwritten: it says what, and refuses.
+
+    Examples: recoverykit undo /dev/sda; recoverykit undo /dev/sda --all
+    """
     from recoverykit import pipeline, terminal
 
     options = terminal.options(yes=yes, ntfs_log=ntfs_log, as_json=as_json)
-    terminal.finish(pipeline.undo(target, transaction, options), as_json=as_json)
+    if every and transaction is not None:
+        raise UsageError("--all and --transaction contradict each other")
+    done = (
+        pipeline.undo_all(target, options) if every else pipeline.undo(target, transaction, options)
+    )
+    terminal.finish(done, as_json=as_json)
 
 
 @app.command(epilog=EPILOG)

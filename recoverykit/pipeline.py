@@ -123,6 +123,22 @@ def undo(
     return summarise("undo", (_undo(entry, info, options),), seen.gaps, seen.notes)
 
 
+def undo_all(target: Path | None, options: Options = DEFAULT) -> Report:
+    """Take every repair of ours back, the newest first; the first that cannot be ends it."""
+    seen = history(target, options)
+    if not seen.installations:
+        return replace(seen, verb="undo")
+    done: list[InstallReport] = []
+    for name in sorted(_open_ones(seen.installations), reverse=True):
+        entry, info = _choose(seen.installations, name)
+        done.append(_undo(entry, info, options))
+        if done[-1].outcome is not Outcome.UNDONE:
+            break
+    if not done:
+        raise _nothing_to_undo()
+    return summarise("undo", tuple(done), seen.gaps, seen.notes)
+
+
 def take_back_interrupted(
     target: Path | None, found: Report, options: Options = DEFAULT
 ) -> tuple[Report, ...]:
@@ -348,20 +364,30 @@ def _proved(install: WindowsInstall, info: TransactionInfo) -> None:
 def _choose(
     entries: Sequence[InstallReport], wanted: str | None
 ) -> tuple[InstallReport, TransactionInfo]:
-    open_ones = {
-        info.id: (entry, info)
-        for entry in entries
-        for info in entry.history
-        if info.state != "undone"
-    }
+    open_ones = _open_ones(entries)
     if wanted is not None and wanted not in open_ones:
         known = ", ".join(sorted(open_ones)) or "none"
         raise UsageError(
             f"there is no transaction {wanted} that could be undone", hint=f"there are: {known}"
         )
     if not open_ones:
-        raise NoCulpritError("there is no repair of ours on this target that could be undone")
+        raise _nothing_to_undo()
     return open_ones[wanted or max(open_ones)]
+
+
+def _open_ones(
+    entries: Sequence[InstallReport],
+) -> dict[str, tuple[InstallReport, TransactionInfo]]:
+    return {
+        info.id: (entry, info)
+        for entry in entries
+        for info in entry.history
+        if info.state != "undone"
+    }
+
+
+def _nothing_to_undo() -> NoCulpritError:
+    return NoCulpritError("there is no repair of ours on this target that could be undone")
 
 
 def _undo(entry: InstallReport, info: TransactionInfo, options: Options) -> InstallReport:

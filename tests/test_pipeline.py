@@ -197,6 +197,21 @@ def test_a_person_may_name_the_driver_but_not_one_the_boot_needs(healthy: Path) 
     assert cli("repair", healthy, "--driver", "nobody", "--yes")[0] == 3
 
 
+def test_every_repair_is_taken_back_newest_first(broken: Path) -> None:
+    before = contents(broken)
+    key = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\CrashControl"
+    words = ["AutoReboot", "--type", "dword", "0", "--create", "--yes"]
+    argv = [sys.executable, "-m", "recoverykit", "reg", "set", str(broken), key, *words]
+    assert subprocess.run(argv, cwd=REPOSITORY, check=False, capture_output=True).returncode == 0
+    cli("repair", broken, "--yes", "--driver", "acmeflt")
+    assert contents(broken) != before
+    code, done = cli("undo", broken, "--all", "--yes")
+    assert (code, len(done["installations"])) == (0, 2)
+    assert contents(broken) == before
+    assert cli("undo", broken, "--all", "--yes")[0] == 3
+    assert cli("undo", broken, "--all", "--transaction", "x", "--yes")[0] == 2
+
+
 CUT = """
 import os, sys
 from pathlib import Path
