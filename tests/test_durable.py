@@ -184,3 +184,11 @@ def test_stamp_keeps_the_time_where_it_is_asked_to(folder: Path) -> None:
 
 def test_a_file_system_without_descriptors_says_so(folder: Path) -> None:
     assert durable.make_folder(folder / "x", b"descriptor") is False
+
+
+def test_a_volume_is_written_to_in_place(folder: Path) -> None:
+    (folder / "disk").write_bytes(bytes(8))
+    durable.overwrite(folder / "disk", [(1, b"ab"), (6, b"c")])
+    assert (folder / "disk").read_bytes() == b"\0ab\0\0\0c\0"
+    with pytest.raises(FileNotFoundError):
+        durable.overwrite(folder / "no disk", [(0, b"x")])

@@ -83,6 +83,8 @@ def back(read: Read, kept: Blocks) -> Pieces:
     now = NtfsVolume.open(read)
     if not wanted or now.boot.serial != kept.serial or log_of(now) != kept.log:
         return {}
+    if any(at + len(was) > now.boot.size for at, was in kept.pieces.items()):
+        return {}
     then = NtfsVolume.open(ntfs_folder.overlaid(read, kept.pieces))
     for folder in kept.folders:
         before = ntfs_folder.names(then, folder)

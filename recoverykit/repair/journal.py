@@ -307,6 +307,7 @@ def _entries(
     events: Sequence[tuple[int, dict[str, Any]]], where: str, chain: str, *, torn: bool
 ) -> Entries:
     said: dict[str, list[Any]] = {name: [] for name in _MEANINGS}
+    moving: Kept | None = None
     for offset, fields in events:
         try:
             name = fields["event"]
@@ -314,6 +315,7 @@ def _entries(
             if name in ("intent", "undo-intent"):  # numbered through, so that images are told apart
                 _require(fields["number"] == len(said["intent"]) + len(said["undo-intent"]))
             said[name].append(_MEANINGS[name](fields))
+            moving = _kept_blocks(fields) if name in ("intent", "moving") else None
         except (KeyError, TypeError, ValueError) as exc:
             raise FormatError(where, offset, "an entry that makes no sense") from exc
     if not said["begin"]:
@@ -326,7 +328,7 @@ def _entries(
         committed=bool(said["commit"]),
         undo_begun=bool(said["undo"]),
         undone=bool(said["undone"]),
-        moving=_kept_blocks(events[-1][1]),
+        moving=moving,
         last_chain=chain,
         torn=torn,
     )

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from recoverykit import durable
@@ -32,6 +33,7 @@ from recoverykit.repair.folder_blocks import Blocks
 from recoverykit.repair.journal import Entries, Journal
 
 _SECURE = 9  # the MFT record of $Secure: a new descriptor is told there
+_MOST = 1000  # names of one of our own folders that are looked at
 TORN = "Blocks were made whole that the cut had torn."
 Opened = Callable[[], AbstractContextManager[Path]]  # mounts the volume read-only
 
@@ -100,7 +102,7 @@ def _heal(device: Path, path: Sequence[str], *, depth: int = 0) -> Iterator[str]
 
 
 def _heal_below(device: Path, number: int | None, depth: int) -> Iterator[str]:
-    for name, below in _listed(device, number).items():
+    for name, below in islice(_listed(device, number).items(), _MOST):
         if name != "." and _write(device, partial(_healed, number=below)):
             yield TORN
         if depth > 1:

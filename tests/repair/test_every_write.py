@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from recoverykit.errors import FormatError
 from recoverykit.formats import ntfs_folder, ntfs_volume
 from recoverykit.formats.ntfs_volume import ROOT, NtfsVolume
 from recoverykit.host import blocks, ntfs_device
@@ -175,3 +177,19 @@ def test_what_does_not_fit_together_is_seen(tmp_path: Path, what: str) -> None:
         stream.seek(place)
         stream.write(b"\0")
     assert any("free in" in said for said in allocation.problems(image))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}\n", b'{"pieces": [[0, 9]]}\nshort', b'{"pieces": [[-1, 1]]}\nx', b"[" * 9999],
+)
+def test_kept_blocks_that_nobody_wrote_are_refused(content: bytes) -> None:
+    with pytest.raises(FormatError):
+        folder_blocks.unpack(content)
+
+
+def test_blocks_outside_the_volume_are_not_written(moving: tuple[Path, bytes]) -> None:
+    image, kept = moving
+    far = {**folder_blocks.unpack(kept).pieces, image.stat().st_size: b"beyond"}
+    with blocks.reader(image) as (read, _):
+        assert folder_blocks.back(read, replace(folder_blocks.unpack(kept), pieces=far)) == {}
