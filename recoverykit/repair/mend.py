@@ -157,10 +157,10 @@ def _new_logs(mount: Path) -> Iterator[tuple[int, str]]:
 
 
 def _open(mount: Path) -> Iterator[tuple[Journal, Entries]]:
-    """Every journal that is neither committed nor closed; none where none can be relied on."""
+    """Every journal that was not taken back; none where none can be relied on."""
     with suppress(OSError, RecoveryKitError):
         for found in journal.find(mount):
             with suppress(OSError, RecoveryKitError):
                 entries = found.read()
-                if not entries.undone and (entries.undo_begun or not entries.committed):
+                if not entries.undone:
                     yield found, entries
