@@ -102,9 +102,7 @@ def texts(made: Plan | None = None, moves: dict[str, str] | None = None) -> dict
 # --- run by cmd.exe -----------------------------------------------------------------------
 
 IN_WINE = pytest.mark.skipif(not wine.found(), reason="not installed: wine")
-LONG = pytest.mark.skipif(
-    "RECOVERYKIT_WINE" not in os.environ, reason="takes minutes: set RECOVERYKIT_WINE=1"
-)
+LONG = pytest.mark.campaign
 
 
 @pytest.fixture(scope="module")
