@@ -3,8 +3,8 @@
 Layout: "NTFS Documentation" (Russon and Fledel), sections "File Record", "Index Record",
 "$INDEX_ROOT" and "Fixup"; ntfs-3g's layout.h. Pure: bytes in, `Pieces` out, which somebody else
 writes. Repaired are only a $MFTMirr that lags behind its $MFT by a write, a name in a leaf of a
-folder's index that belongs to no file, and blocks of which some sectors are one write behind;
-whatever else is wrong is chkdsk's business.
+folder's index that belongs to no file, blocks of which some sectors are one write behind, and
+clusters of a file that are marked as free; whatever else is wrong is chkdsk's business.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from recoverykit.formats.ntfs_volume import NtfsVolume, Stream, contents, unprot
 Pieces = dict[int, bytes]  # offset in the volume -> what is, or shall be, there
 
 _BITMAP = 0xB0
+_BITMAP_FILE = 6  # the MFT record of $Bitmap
 _MIRRORED = 4  # records of $MFT that $MFTMirr repeats
 _SECTOR = 512
 _RECORD_MOST = 4096
@@ -173,6 +174,43 @@ def _is_node(block: bytes) -> bool:
     except FormatError:
         return False
     return all(first < second for first, second in pairwise(names))
+
+
+# --- clusters -----------------------------------------------------------------------------
+
+
+def claimed(volume: NtfsVolume, number: int) -> Pieces:
+    """What marks the clusters of a file as used where $Bitmap has them free.
+
+    ntfs-3g shortens a file by freeing its clusters first, and says so in its record one write
+    later; in between, they would be given to another file as well. Raises FormatError.
+    """
+    bitmap = ntfs_volume.stream(volume, _BITMAP_FILE)
+    if bitmap is None:
+        raise FormatError("$Bitmap", 0, "no data")
+    record, at = ntfs_volume.file_record(volume, number)
+    found: Pieces = {}
+    for attribute in ntfs_volume.attributes(record, volume.boot, at):
+        for where, size in attribute.stream.runs:
+            if where >= 0:
+                first = where // volume.boot.cluster_size
+                found |= _marked(volume, bitmap, first, size // volume.boot.cluster_size)
+    return found
+
+
+def _marked(volume: NtfsVolume, bitmap: Stream, first: int, count: int) -> Pieces:
+    begin = first // 8
+    bits = bytearray(contents(volume, bitmap, begin, (first + count - 1) // 8 - begin + 1))
+    was = bytes(bits)
+    for cluster in range(first, min(first + count, 8 * (begin + len(bits)))):
+        bits[cluster // 8 - begin] |= 1 << cluster % 8
+    if bits == was:
+        return {}
+    found: Pieces = {}
+    at = 0
+    for where, length in spans(bitmap, begin, len(bits)):
+        found[where], at = bytes(bits[at : at + length]), at + length
+    return found
 
 
 # --- names --------------------------------------------------------------------------------

@@ -5,7 +5,8 @@
     3. the folders in which a file was being moved: their blocks, as the journal kept them
     4. names of new files beside a hive (its logs), cut while they were made
     5. before all that: MFT records and index blocks of which some sectors are a write behind, on
-       the way to our folder and to the files that a journal names
+       the way to our folder and to the files that a journal names; and clusters of theirs that a
+       shortening which was cut has freed already
 
 Each is written only where the volume shows that cut and nothing else has used it since; to do it
 twice does no harm. All other repair is left to chkdsk.
@@ -35,6 +36,7 @@ from recoverykit.repair.journal import Entries, Journal
 _SECURE = 9  # the MFT record of $Secure: a new descriptor is told there
 _MOST = 1000  # names of one of our own folders that are looked at
 TORN = "Blocks were made whole that the cut had torn."
+CLAIMED = "Clusters of a file that were marked as free were marked as used."
 Opened = Callable[[], AbstractContextManager[Path]]  # mounts the volume read-only
 
 
@@ -93,8 +95,7 @@ def _heal(device: Path, path: Sequence[str], *, depth: int = 0) -> Iterator[str]
     for part in (*(path or (journal.HOME,)), ""):
         if number is None:
             return
-        if _write(device, partial(_healed, number=number)):
-            yield TORN
+        yield from _heal_one(device, number)
         if part:
             number = _listed(device, number).get(part)
     if depth:
@@ -103,10 +104,17 @@ def _heal(device: Path, path: Sequence[str], *, depth: int = 0) -> Iterator[str]
 
 def _heal_below(device: Path, number: int | None, depth: int) -> Iterator[str]:
     for name, below in islice(_listed(device, number).items(), _MOST):
-        if name != "." and _write(device, partial(_healed, number=below)):
-            yield TORN
+        if name != ".":
+            yield from _heal_one(device, below)
         if depth > 1:
             yield from _heal_below(device, below, depth - 1)
+
+
+def _heal_one(device: Path, number: int) -> Iterator[str]:
+    if _write(device, partial(_healed, number=number)):
+        yield TORN
+    if _write(device, lambda read: ntfs_folder.claimed(NtfsVolume.open(read), number)):
+        yield CLAIMED
 
 
 def _healed(read: Read, number: int) -> Pieces:

@@ -170,6 +170,26 @@ def test_a_mixture_of_two_lists_is_left_alone() -> None:
     assert ntfs_folder.healed(opened(broken), ROOT) == {}
 
 
+# --- clusters -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cluster", [512, 4096])
+def test_clusters_that_were_freed_too_early(cluster: int) -> None:
+    image = bytearray(ntfs.volume(16, cluster))
+    bitmap = ntfs_volume.stream(opened(image), BITMAP)
+    log = ntfs_volume.stream(opened(image), ntfs_volume.LOG_FILE)
+    assert bitmap is not None
+    assert log is not None
+    assert ntfs_folder.claimed(opened(image), ntfs_volume.LOG_FILE) == {}
+    first = log.runs[0][0] // cluster
+    ((place, _),) = ntfs_folder.spans(bitmap, (first + 9) // 8, 1)
+    was = image[place]
+    image[place] = 0
+    pieces = ntfs_folder.claimed(opened(image), ntfs_volume.LOG_FILE)
+    assert written(image, pieces)[place] == was
+    assert ntfs_folder.claimed(opened(written(image, pieces)), ntfs_volume.LOG_FILE) == {}
+
+
 # --- names that lead nowhere --------------------------------------------------------------
 
 
@@ -221,6 +241,7 @@ def test_mutants_are_refused_or_read() -> None:
                 ntfs_folder.is_dead(volume, reference)
             ntfs_folder.without_dead(volume, ROOT, "$Bitmap")
             ntfs_folder.healed(volume, ROOT)
+            ntfs_folder.claimed(volume, ROOT)
         except FormatError:
             refused += 1
         with suppress(FormatError):
