@@ -66,6 +66,7 @@ def write(folder: Path, steps: Iterable[Step], security: bytes | None) -> None:
     for step in steps:
         path = folder / step.file
         if step.remove:
+            durable.shorten(path, 0)  # of a file without a name no cluster is to be freed
             durable.remove(path)
         elif step.writes and not path.exists():
             durable.write(path, b"".join(data for _, data in step.writes), security)
