@@ -24,6 +24,7 @@ from recoverykit.formats.ntfs_volume import NtfsVolume, Stream, contents, unprot
 Pieces = dict[int, bytes]  # offset in the volume -> what is, or shall be, there
 
 _BITMAP = 0xB0
+_MFT = 0
 _BITMAP_FILE = 6  # the MFT record of $Bitmap
 _MIRRORED = 4  # records of $MFT that $MFTMirr repeats
 _SECTOR = 512
@@ -180,16 +181,17 @@ def _is_node(block: bytes) -> bool:
 
 
 def claimed(volume: NtfsVolume, number: int) -> Pieces:
-    """What marks the clusters of a file as used where $Bitmap has them free.
+    """What marks the record and the clusters of a file as used where the bitmaps have them free.
 
     ntfs-3g shortens a file by freeing its clusters first, and says so in its record one write
     later; in between, they would be given to another file as well. Raises FormatError.
     """
     bitmap = ntfs_volume.stream(volume, _BITMAP_FILE)
-    if bitmap is None:
+    records = ntfs_volume.stream(volume, _MFT, _BITMAP)
+    if bitmap is None or records is None:
         raise FormatError("$Bitmap", 0, "no data")
     record, at = ntfs_volume.file_record(volume, number)
-    found: Pieces = {}
+    found = _marked(volume, records, number, 1)
     for attribute in ntfs_volume.attributes(record, volume.boot, at):
         for where, size in attribute.stream.runs:
             if where >= 0:

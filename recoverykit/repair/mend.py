@@ -36,7 +36,7 @@ from recoverykit.repair.journal import Entries, Journal
 _SECURE = 9  # the MFT record of $Secure: a new descriptor is told there
 _MOST = 1000  # names of one of our own folders that are looked at
 TORN = "Blocks were made whole that the cut had torn."
-CLAIMED = "Clusters of a file that were marked as free were marked as used."
+CLAIMED = "What a file has, and what was marked as free, was marked as used."
 Opened = Callable[[], AbstractContextManager[Path]]  # mounts the volume read-only
 
 
@@ -51,8 +51,7 @@ def make_whole(device: Path, opened: Opened) -> tuple[str, ...]:
 def _made_whole(device: Path, opened: Opened) -> Iterator[str]:
     if _write(device, lambda read: ntfs_folder.mirror(read)):
         yield "The copy of the first records of $MFT was brought up to date."
-    if _write(device, partial(_healed, number=_SECURE)):
-        yield TORN
+    yield from _heal_one(device, _SECURE)
     yield from _heal(device, (), depth=3)
     if _write(device, lambda read: _without(read, ntfs_volume.ROOT, journal.HOME)):
         yield f"The name {journal.HOME}, which belonged to no folder, was removed."
