@@ -15,7 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from recoverykit import console, medium, pipeline, remedy, report, report_html, report_json
+from recoverykit import (
+    console,
+    medium,
+    pipeline,
+    remedy,
+    report,
+    report_html,
+    report_json,
+)
 from recoverykit.console import Screen
 from recoverykit.errors import RecoveryKitError
 from recoverykit.host import consoles, medium_device, reports
@@ -144,6 +152,7 @@ def _check_medium(
 
 
 def _unattended(screen: Screen, options: Options, mode: Mode) -> int:
+    _reopen(screen, options)
     found = pipeline.diagnose(None, options)
     screen.say("RK-REPORT")
     screen.say(console.overview(found))
@@ -159,6 +168,15 @@ def _unattended(screen: Screen, options: Options, mode: Mode) -> int:
     screen.say(console.overview(done))
     _keep(screen, done, options)
     return done.exit_code
+
+
+def _reopen(screen: Screen, options: Options) -> None:
+    """Before anything is looked at: what an interrupted repair shut cannot be looked at."""
+    try:
+        for text in pipeline.reopen(None, replace(options, say=lambda _: None)):
+            screen.say(text)
+    except RecoveryKitError as exc:
+        screen.say(f"A volume that an interrupted repair shut stays shut: {exc}")
 
 
 def _packs_applied(screen: Screen, found: Report, options: Options) -> Report:
@@ -204,6 +222,7 @@ def _settled(done: Report, found: Report) -> Report:
 
 
 def _technician(screen: Screen, options: Options) -> Ended:
+    _reopen(screen, options)
     found = pipeline.diagnose(None, options)
     screen.say("RK-REPORT")
     screen.say(console.overview(found))

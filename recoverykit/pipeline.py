@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-from recoverykit import installs, report, report_json
+from recoverykit import installs, reopening, report, report_json
 from recoverykit.boot import check as boot_check
 from recoverykit.errors import (
     NoCulpritError,
@@ -24,11 +23,10 @@ from recoverykit.errors import (
     UnverifiedError,
     UsageError,
 )
-from recoverykit.host import loops, mounts, ntfs
+from recoverykit.host import mounts, ntfs
 from recoverykit.model import (
     CheckLine,
     EditHive,
-    FileSystem,
     InstallReport,
     LogPolicy,
     NtfsState,
@@ -39,7 +37,7 @@ from recoverykit.model import (
     Volume,
     WindowsInstall,
 )
-from recoverykit.repair import mend, transaction
+from recoverykit.repair import transaction
 from recoverykit.repair import undo as undoing
 from recoverykit.visit import (
     DEFAULT,
@@ -116,7 +114,7 @@ def undo(
     target: Path | None, transaction_id: str | None = None, options: Options = DEFAULT
 ) -> Report:
     """Take one repair back: the named one, or the newest that is not yet undone."""
-    seen = history(target, options)
+    seen = _reopened(target, options)
     if not seen.installations:
         return replace(seen, verb="undo")
     entry, info = _choose(seen.installations, transaction_id)
@@ -125,7 +123,7 @@ def undo(
 
 def undo_all(target: Path | None, options: Options = DEFAULT) -> Report:
     """Take every repair of ours back, the newest first; the first that cannot be ends it."""
-    seen = history(target, options)
+    seen = _reopened(target, options)
     if not seen.installations:
         return replace(seen, verb="undo")
     done: list[InstallReport] = []
@@ -137,6 +135,34 @@ def undo_all(target: Path | None, options: Options = DEFAULT) -> Report:
     if not done:
         raise _nothing_to_undo()
     return summarise("undo", tuple(done), seen.gaps, seen.notes)
+
+
+def reopen(target: Path | None, options: Options = DEFAULT) -> tuple[str, ...]:
+    """Put right every volume that an interrupted repair shut; what was done, in sentences.
+
+    Unattended only on internal disks, else after a yes. Raises RecoveryKitError.
+    """
+    done: list[str] = []
+    for volume in survey(target, options).volumes:
+        if reopening.is_shut(volume) and _may_reopen(volume, options):
+            with mounts.write_check(volume):
+                done += (f"{volume.name}: {text}" for text in reopening.put_right(volume))
+    return tuple(done)
+
+
+def _may_reopen(volume: Volume, options: Options) -> bool:
+    if options.dry_run:
+        return False
+    if options.unattended:
+        return volume.disk is not None and not volume.disk.removable
+    return options.ask is not None and options.ask(reopening.QUESTION.format(name=volume.name))
+
+
+def _reopened(target: Path | None, options: Options) -> Report:
+    """The history, of volumes too that an interrupted repair had shut."""
+    done = reopen(target, options)
+    seen = history(target, options)
+    return replace(seen, notes=(*seen.notes, *done))
 
 
 def take_back_interrupted(
@@ -329,21 +355,10 @@ def _writable(volume: Volume, options: Options) -> Iterator[_Opened]:
     options.say(f"Making sure that {volume.name} may be written to")
     with mounts.write_check(volume):
         before = ntfs_state(volume)
-        done = ntfs.make_ready(volume, policy=policy, ask=options.ask) + _mended(volume)
+        done = ntfs.make_ready(volume, policy=policy, ask=options.ask) + reopening.put_right(volume)
     options.say(f"Opening {volume.name} for writing")
     with mounts.opened(volume, writable=True) as mount:
         yield _Opened(mount, before, done)
-
-
-def _mended(volume: Volume) -> tuple[str, ...]:
-    """What a cut in an earlier run of ours left in folders is put right, before it is mounted."""
-    if volume.filesystem is not FileSystem.NTFS or volume.disk is None:
-        return ()
-    try:
-        with loops.device(volume, writable=True) as device:
-            return mend.make_whole(device, partial(mounts.opened, volume))
-    except OSError as exc:
-        raise TargetRefusedError(f"{volume.name} cannot be read: {exc.strerror or exc}") from exc
 
 
 def _proved(install: WindowsInstall, info: TransactionInfo) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from recoverykit import installs, proposal, report
+from recoverykit import installs, proposal, reopening, report
 from recoverykit.boot import check as boot_check
 from recoverykit.diagnosis import aftermath, escalation, verdict
 from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, TargetRefusedError
@@ -84,7 +84,8 @@ def visit(
         try:
             seen, missed = _visit_volume(volume, look, options)
         except RecoveryKitError as exc:
-            gaps.append(Gap(Source(volume.name), sentence(exc), closed=True))
+            reason = reopening.explained(volume, exc) or sentence(exc)
+            gaps.append(Gap(Source(volume.name), reason, closed=True))
             continue
         entries += seen
         gaps += missed

@@ -38,12 +38,13 @@ _SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0), or turn o
 
 def state(volume: Volume) -> NtfsState:
     """Read the three states from the volume's bytes; raises FormatError where it is damaged."""
-    with _reader(volume) as inside:
+    with reader(volume) as inside:
         return judge(inside)
 
 
 @contextmanager
-def _reader(volume: Volume) -> Iterator[Read]:
+def reader(volume: Volume) -> Iterator[Read]:
+    """The bytes of a volume, offsets from its start, whether it is a part of an image or not."""
     with blocks.reader(volume.path) as (read, whole):
         size = volume.size or whole - volume.offset
 
@@ -169,7 +170,7 @@ def replay_log(volume: Volume) -> tuple[str, ...]:
 
 
 def _log_version(volume: Volume) -> str:
-    with _reader(volume) as inside:
+    with reader(volume) as inside:
         ntfs = NtfsVolume.open(inside)
         log = ntfs_volume.stream(ntfs, ntfs_volume.LOG_FILE)
         return _log(ntfs, log).version if log else ""

@@ -74,6 +74,17 @@ def _without(read: Read, folder: int, name: str) -> Pieces:
     return ntfs_folder.without_dead(NtfsVolume.open(read), folder, name)
 
 
+def is_shut(read: Read) -> bool:
+    """Whether ntfs-3g refuses a volume, even to read it, because of a cut in a run of ours.
+
+    The copy of $MFT's first records lags behind, and our folder stands in the root. Raises
+    FormatError, OSError.
+    """
+    if not ntfs_folder.mirror(read):
+        return False
+    return ntfs_volume.find_in_root(NtfsVolume.open(read), journal.HOME) is not None
+
+
 def _write(device: Path, wanted: Callable[[Read], Pieces]) -> bool:
     with blocks.reader(device) as (read, _):
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recoverykit.formats.ntfs_boot import NtfsBoot
 from tests.builders.disk import DiskImage
 from tests.conftest import mounts
 from tests.e2e import proof, scenes
@@ -85,6 +86,31 @@ def test_a_healthy_disk_is_not_written_to(
 
     assert sha256(scene.disk.path) == before
     assert done.exit_code == 0, done
+
+
+def test_a_volume_that_a_cut_of_ours_shut_is_opened_again_by_undo(
+    small_windows: DiskImage, tmp_path: Path
+) -> None:
+    """The power went between a record of $MFT and its copy: ntfs-3g refuses the volume then."""
+    scene = scenes.stage(small_windows, "broken", tmp_path / "disk.img")
+    assert recoverykit("repair", scene.disk.path, "--yes").exit_code == 0
+    where = scene.disk.windows[0].offset
+    with scene.disk.path.open("r+b") as image:
+        image.seek(where)
+        mirror = NtfsBoot.parse(image.read(512)).mirror
+        image.seek(where + mirror + 8)  # the log sequence number of its first record
+        image.write(b"\1")
+    before = sha256(scene.disk.path)
+
+    found = recoverykit("diagnose", scene.disk.path)
+    assert found.exit_code == 5
+    assert "half written by an interrupted repair" in " ".join(found.out.split())
+    assert sha256(scene.disk.path) == before
+
+    undo = recoverykit("undo", scene.disk.path, "--yes")
+    assert undo.exit_code == 0, undo
+    assert "brought up to date" in undo.out
+    proof.undone(scene)
 
 
 def test_a_diagnosis_of_a_broken_disk_writes_nothing(
