@@ -35,17 +35,10 @@ from recoverykit.host import ntfs_metadata
 from recoverykit.host.ntfs_metadata import PRIVATE_FILE, Metadata
 from recoverykit.model import EditHive, InstallFile, Plan, QuarantineFile, RegistryChange
 from recoverykit.repair import folder_blocks, hives
-from recoverykit.repair.journal import (
-    QUARANTINE,
-    STAGING,
-    Intent,
-    Journal,
-    Kept,
-    describe,
-    locate,
-    stands,
-)
+from recoverykit.repair.journal import QUARANTINE, STAGING, Journal
+from recoverykit.repair.journal_lines import Intent, Kept, describe
 from recoverykit.repair.state import file_state, keeps_short_name
+from recoverykit.repair.target_path import locate, stands
 
 _STORAGE = 0x200 | 0x400 | 0x800  # FILE_ATTRIBUTE_SPARSE_FILE, _REPARSE_POINT, _COMPRESSED
 

@@ -24,7 +24,8 @@ from recoverykit.model import (
     WindowsInstall,
 )
 from recoverykit.repair import journal
-from recoverykit.repair.journal import Entries, Journal
+from recoverykit.repair.journal import Journal
+from recoverykit.repair.journal_lines import Entries
 from recoverykit.repair.naming import DISABLED
 from recoverykit.repair.state import file_state
 

@@ -31,7 +31,8 @@ from recoverykit.host import blocks
 from recoverykit.repair import folder_blocks, journal
 from recoverykit.repair.actions import sha256
 from recoverykit.repair.folder_blocks import Blocks
-from recoverykit.repair.journal import Entries, Journal
+from recoverykit.repair.journal import Journal
+from recoverykit.repair.journal_lines import Entries
 
 _SECURE = 9  # the MFT record of $Secure: a new descriptor is told there
 _MOST = 1000  # names of one of our own folders that are looked at

@@ -36,8 +36,9 @@ from recoverykit.host.ntfs_metadata import PRIVATE_FILE
 from recoverykit.model import Plan, TransactionInfo, WindowsInstall
 from recoverykit.repair import actions, fallback, journal, memory, plan_json, undo, verify
 from recoverykit.repair.actions import Change
-from recoverykit.repair.journal import Journal, locate
+from recoverykit.repair.journal import Journal
 from recoverykit.repair.state import file_state
+from recoverykit.repair.target_path import locate
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 

@@ -51,8 +51,10 @@ from recoverykit.repair.actions import (
     sha256,
     stage,
 )
-from recoverykit.repair.journal import Intent, Journal, locate, stands
+from recoverykit.repair.journal import Journal
+from recoverykit.repair.journal_lines import Intent, describe_blocks
 from recoverykit.repair.state import file_state
+from recoverykit.repair.target_path import locate, stands
 
 
 def undo(mount: Path, transaction_id: str | None = None) -> TransactionInfo:
@@ -270,7 +272,7 @@ def _restore(transaction: Journal, intent: Intent) -> None:
     if intent.moved_to and standing != intent.before:
         _refill(transaction, intent)
     kept = keep_blocks(transaction, intent)
-    transaction.append("moving", number=intent.number, **journal.describe_blocks(kept))
+    transaction.append("moving", number=intent.number, **describe_blocks(kept))
     if ours:
         durable.move(target, staged)
     if intent.moved_to:

@@ -17,8 +17,10 @@ from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import Plan
 from recoverykit.repair import actions, hives
 from recoverykit.repair.actions import Change, HiveWrite
-from recoverykit.repair.journal import HOME, Intent, Journal, stands
+from recoverykit.repair.journal import HOME, Journal
+from recoverykit.repair.journal_lines import Intent
 from recoverykit.repair.state import file_state
+from recoverykit.repair.target_path import stands
 
 Listing = Mapping[str, tuple[int, int, int]]  # name -> (mode, size, ns of last modification)
 

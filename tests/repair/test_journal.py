@@ -11,7 +11,9 @@ from recoverykit.errors import FormatError, RecoveryKitError, TargetRefusedError
 from recoverykit.host.ntfs_metadata import Metadata
 from recoverykit.model import KeyChange, RegistryData, RegistryKey, ValueChange
 from recoverykit.repair import journal
-from recoverykit.repair.journal import Intent, Journal, describe, locate
+from recoverykit.repair.journal import Journal
+from recoverykit.repair.journal_lines import Intent, describe
+from recoverykit.repair.target_path import locate, stands
 
 ID = "20261122T174501Z-3f9a"
 HASH = "ab" * 32
@@ -172,6 +174,6 @@ def test_paths_through_what_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_failing_disk_is_not_an_absence(tmp_path: Path) -> None:
-    assert not journal.stands(tmp_path / "nothing")
+    assert not stands(tmp_path / "nothing")
     with pytest.raises(OSError, match="too long"):
-        journal.stands(tmp_path / ("x" * 300))
+        stands(tmp_path / ("x" * 300))

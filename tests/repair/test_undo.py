@@ -19,7 +19,7 @@ from recoverykit.formats.hive_states import key_state
 from recoverykit.model import KeyChange, Plan, RegistryData, TransactionInfo
 from recoverykit.repair import hives, registry_plan, transaction, undo
 from recoverykit.repair import plan as planning
-from recoverykit.repair.journal import _canonical, _link
+from recoverykit.repair.journal_lines import canonical, link
 from recoverykit.repair.registry_draft import Draft
 from tests.independent import registry as hivex
 from tests.repair import ntfs, target
@@ -235,8 +235,8 @@ def _rewrite_journal(journal: Path, old: str, new: str) -> None:
     for line in journal.read_text().replace(old, new).splitlines():
         fields = json.loads(line)
         del fields["chain"]
-        chain = _link(chain, _canonical(fields))
-        lines.append(_canonical({**fields, "chain": chain}))
+        chain = link(chain, canonical(fields))
+        lines.append(canonical({**fields, "chain": chain}))
     journal.write_bytes(b"\n".join(lines) + b"\n")
 
 
@@ -287,7 +287,7 @@ def rewrite(mount: Path, **fields: Any) -> None:
         del entry["chain"]
         if entry["event"] == "intent" and entry["moved_to"]:
             entry |= fields
-        chain = _link(chain, _canonical(entry))
+        chain = link(chain, canonical(entry))
         lines.append(json.dumps({**entry, "chain": chain}) + "\n")
     path.write_text("".join(lines))
 
