@@ -131,6 +131,15 @@ ALLOWED: dict[str, set[str]] = {
         "recoverykit.repair.registry_draft",
         *_PURE,
     },
+    "recoverykit.repair.fallback": {
+        "recoverykit.repair.batch",
+        "recoverykit.repair.fallback_script",
+        "recoverykit.repair.registry_back",
+        *_PURE,
+    },
+    "recoverykit.repair.registry_back": _PURE,
+    "recoverykit.repair.batch": set(),
+    "recoverykit.repair.fallback_script": set(),
     "recoverykit.repair.guard": {
         "recoverykit.diagnosis",
         "recoverykit.errors",
