@@ -248,7 +248,11 @@ def _carried_out(screen: Screen, found: Report, options: Options) -> Report:
     done = pipeline.carry_out(found, options)
     screen.say(console.overview(done))
     _keep(screen, done, options)
-    if any(entry.outcome is Outcome.APPLIED for entry in done.installations):
+    applied = [entry for entry in done.installations if entry.outcome is Outcome.APPLIED]
+    if any(line.ok is False for entry in applied for line in entry.checks_after):
+        screen.say("Take the stick out, then restart. The boot check still finds faults (above):")
+        screen.say("if Windows does not start, boot this medium again.")
+    elif applied:
         screen.say("Take the stick out, then restart: Windows should start now.")
     return done
 

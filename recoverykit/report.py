@@ -219,13 +219,18 @@ def _checks_text(entry: InstallReport) -> Iterator[str]:
         return
     failing = [line for line in entry.checks if line.ok is False]
     if not entry.checks_after:
+        if failing:
+            yield "The boot check fails as things are:"
         yield from (_check_text(line) for line in failing)
         return
-    still = {line.check: line for line in entry.checks_after}
-    healed = [line for line in failing if still.get(line.check, line).ok]
-    yield from (f"now passes: {line.check}: {still[line.check].text}" for line in healed)
-    yield from (_check_text(line) for line in entry.checks_after if line.ok is False)
-    if not any(line.ok is False for line in entry.checks_after):
+    now = {line.check: line for line in entry.checks_after}
+    healed = [line for line in failing if now.get(line.check, line).ok]
+    yield from (f"now passes: {line.check}: {now[line.check].text}" for line in healed)
+    left = [line for line in entry.checks_after if line.ok is False]
+    if left:
+        yield "The boot check still fails, for what was so before the repair:"
+    yield from (_check_text(line) for line in left)
+    if not left:
         passed = sum(line.ok is True for line in entry.checks_after)
         yield f"Boot check after the repair: {passed} lines pass, none fails."
 

@@ -54,9 +54,10 @@ class Scale:
         gaps = [later - earlier for earlier, later in pairwise(times)]
         cuts = tuple(index for index, gap in enumerate(gaps) if gap >= _IDLE)
         cut = min(CUT, (layout.right - layout.left) / 2 / (len(cuts) or 1))
-        near = times[-1] - _RECENT
         units = [
-            0.0 if index in cuts else _unit(gap) * (_FOCUS if _matters(late, near, focus) else 1)
+            0.0
+            if index in cuts
+            else _unit(gap) * (_FOCUS if _matters(late, times[-1], focus) else 1)
             for index, (gap, late) in enumerate(zip(gaps, times[1:], strict=False))
         ]
         free = layout.right - layout.left - len(cuts) * cut
@@ -92,5 +93,6 @@ def _unit(gap: timedelta) -> float:
     return _LEAST + float(min(gap, _IDLE * 2).total_seconds() ** _POWER)
 
 
-def _matters(when: datetime, near: datetime, focus: datetime | None) -> bool:
-    return when > near or (focus is not None and when > focus)
+def _matters(when: datetime, last: datetime, focus: datetime | None) -> bool:
+    # A difference is within range even where a day less than the first would not be.
+    return last - when < _RECENT or (focus is not None and when > focus)

@@ -19,7 +19,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recoverykit import report_style, report_timeline
@@ -375,6 +375,7 @@ def test_any_story_can_be_drawn(layout: Layout, story: tuple[Moment, ...]) -> No
 
 
 @settings(max_examples=60, deadline=None)
+@example(story=(Moment(datetime.min.replace(tzinfo=UTC), "boot", ""),))
 @given(story=MOMENTS.filter(bool))
 def test_later_stands_further_right(story: tuple[Moment, ...]) -> None:
     times = sorted({moment.when for moment in story})
