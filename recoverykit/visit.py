@@ -15,7 +15,7 @@ from recoverykit import installs, proposal, reopening, report
 from recoverykit.boot import check as boot_check
 from recoverykit.diagnosis import aftermath, escalation, verdict
 from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, TargetRefusedError
-from recoverykit.evidence import collect
+from recoverykit.evidence import collect, collect_for_a_start
 from recoverykit.host import disks, mounts, ntfs
 from recoverykit.model import (
     CheckLine,
@@ -274,7 +274,7 @@ def checker(seen: Survey, options: Options) -> Look:
 
     def look(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
         with _boot_volumes(install.volume, seen, options) as (opened, gaps):
-            found = (*collect(install, opened, seen.volumes), *gaps)
+            found = (*collect_for_a_start(install, opened, seen.volumes), *gaps)
             lines = _lines(install, found, options, opened)
         failed = any(line.ok is False for line in lines)
         return InstallReport(install, checks=lines, exit_code=_FAULTS if failed else 0)
@@ -284,7 +284,7 @@ def checker(seen: Survey, options: Options) -> Look:
 
 def boot_lines(install: WindowsInstall, options: Options) -> tuple[CheckLine, ...]:
     """The boot check as the disk stands now, with nothing but the installation's own volume."""
-    return _lines(install, collect(install), options, ())
+    return _lines(install, collect_for_a_start(install), options, ())
 
 
 def _lines(

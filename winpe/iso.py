@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import cache, grub, mirrors, packs, recipe, system, tools, verify
+from winpe import cache, grub, mirrors, output, packs, recipe, system, tools, verify
 from winpe.errors import ContentError, MediaUsageError, OutputError
 from winpe.progress import Progress
 
@@ -241,22 +241,12 @@ def _finish(
     target = options.output.absolute()
     with cache.disk_errors(target):
         digest = hashlib.sha256()
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-        unfinished = Path(name)
-        try:
-            with image.open("rb") as source, os.fdopen(descriptor, "wb") as out:
-                total = image.stat().st_size
-                while block := source.read(1 << 20):
-                    digest.update(block)
-                    out.write(block)
-                    progress(out.tell(), total)
-                out.flush()
-                os.fsync(out.fileno())
-            unfinished.chmod(0o644)
-            unfinished.replace(target)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with image.open("rb") as source, output.whole(target) as out:
+            total = image.stat().st_size
+            while block := source.read(1 << 20):
+                digest.update(block)
+                out.write(block)
+                progress(out.tell(), total)
     return Built(
         path=options.output,
         size=target.stat().st_size,

@@ -8,9 +8,7 @@ covers them; their own signatures go along, and are asked again when one is used
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from cryptography import x509
 
 from recoverykit.errors import RecoveryKitError, SignatureRefusedError
 from signing import cms, keys
+from winpe import output
 from winpe.errors import ImageRefusedError, MediaUsageError, OutputError
 
 if TYPE_CHECKING:
@@ -67,16 +66,8 @@ def sign(path: Path, signer: keys.SigningKey) -> Path:
     target = path.with_name(path.name + reading.SUFFIX)
     signature = cms.sign_detached(content, signer)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-        unfinished = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                out.write(signature)
-            unfinished.chmod(0o644)
-            unfinished.replace(target)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with output.whole(target) as out:
+            out.write(signature)
     except OSError as exc:
         raise OutputError(f"{target} cannot be written: {exc.strerror or exc}") from exc
     return target

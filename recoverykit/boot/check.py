@@ -60,10 +60,10 @@ def check(
 ) -> tuple[CheckLine, ...]:
     """Every line of the boot check for one installation, in the order of a boot.
 
-    `evidence`: all of it, as `evidence.collect` finds it; `boot_volumes`: other volumes of the disk
-    that may hold its boot files, with where they are mounted; `trust`: certificates that may vouch
-    for drivers, at the moment `at` (now); `free`: bytes free on the volume, asked of the file
-    system where it is None. Never raises on bad input.
+    `evidence`: what `evidence.collect_for_a_start` finds, or more; `boot_volumes`: other volumes
+    of the disk that may hold its boot files, with where they are mounted; `trust`: certificates
+    that may vouch for drivers, at the moment `at` (now); `free`: bytes free on the volume, asked of
+    the file system where it is None. Never raises on bad input.
     """
     machine = check_machine.know(install, evidence)
     services = machine.all(Service)

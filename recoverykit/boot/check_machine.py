@@ -49,7 +49,7 @@ class Machine:
 
     @property
     def control_set(self) -> str:
-        return f"ControlSet{self.install.control_set:03}"
+        return self.install.control_set_key
 
     @property
     def blind(self) -> str:

@@ -74,6 +74,8 @@ def marks(evidence: Sequence[Evidence]) -> Marks:
 
 def judge(applied: Sequence[Applied], evidence: Sequence[Evidence]) -> tuple[Aftermath, ...]:
     """What became of each repair that stands, in their order, oldest first."""
+    if not any(one.standing for one in applied):
+        return ()  # nearly always: a timeline costs time
     times = timeline.build(evidence)
     found: list[Aftermath] = []
     for at in range(len(applied) - 1, -1, -1):

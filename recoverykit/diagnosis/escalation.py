@@ -39,7 +39,7 @@ def escalate(
     return replace(
         diagnosis,
         kind=Kind.UNKNOWN if lost else diagnosis.kind,
-        summary=_summary(diagnosis, last, fresh, lost=lost),
+        summary=_summary(diagnosis, last, next_suspect(diagnosis, applied), lost=lost),
         suspects=suspects,
     )
 
@@ -58,12 +58,14 @@ def _culprit(suspects: Sequence[Suspect]) -> bool:
     return any(one.verdict is Verdict.CULPRIT for one in suspects)
 
 
-def _summary(diagnosis: Diagnosis, last: Aftermath, fresh: Sequence[Suspect], *, lost: bool) -> str:
+def _summary(
+    diagnosis: Diagnosis, last: Aftermath, following: Suspect | None, *, lost: bool
+) -> str:
     """What is said now; the old one only where it still holds."""
     told = [last.text] if last.since is not Since.WORKED or lost else []
     if not lost:
         return " ".join([*told, diagnosis.summary])
     if last.since is Since.SAME:
-        named = f"Next is {fresh[0].driver}." if fresh else "Nobody else is suspected."
+        named = f"Next is {following.driver}." if following else "Nobody else is suspected."
         return " ".join([*told, named])
     return " ".join(told)

@@ -66,6 +66,20 @@ def collect(
     return tuple(item for _, items in found for item in items)
 
 
+def collect_for_a_start(
+    install: WindowsInstall,
+    boot_volumes: Sequence[tuple[Volume, Path]] = (),
+    volumes: Sequence[Volume] = (),
+) -> tuple[Evidence, ...]:
+    """The same without what past boots left behind: logs, dumps, reports."""
+    found: list[Evidence] = []
+    for stage, items in stages(install, boot_volumes, volumes):
+        found += items
+        if stage == "boot_files":
+            break
+    return tuple(found)
+
+
 def stages(
     install: WindowsInstall,
     boot_volumes: Sequence[tuple[Volume, Path]] = (),

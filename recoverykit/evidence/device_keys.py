@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recoverykit.errors import FormatError
-from recoverykit.evidence.services import control_set
 from recoverykit.formats.hive import Hive, Key
 from recoverykit.model import Gap, Source, WindowsInstall
 
@@ -14,13 +13,13 @@ MAX_INSTANCES = 50_000  # a workstation has 300 to 3,000
 
 def classes(install: WindowsInstall, hive: Hive) -> Iterator[tuple[str, Key] | Gap]:
     """(class GUID in lower case, key) of every device setup class."""
-    for item in _below(install, hive, f"{control_set(install)}\\Control\\Class", levels=1):
+    for item in _below(install, hive, f"{install.control_set_key}\\Control\\Class", levels=1):
         yield item if isinstance(item, Gap) else (item.name.lower(), item)
 
 
 def instances(install: WindowsInstall, hive: Hive) -> Iterator[tuple[str, Key] | Gap]:
     """(instance path, key) of every device Windows ever saw."""
-    path = f"{control_set(install)}\\Enum"
+    path = f"{install.control_set_key}\\Enum"
     for number, item in enumerate(_below(install, hive, path, levels=3)):
         if isinstance(item, Gap):
             yield item

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recoverykit.errors import FormatError
-from recoverykit.evidence.services import control_set
 from recoverykit.formats.hive import Hive, Key
 from recoverykit.model import Evidence, Gap, MinifilterInstance, Source, WindowsInstall
 
@@ -21,7 +20,7 @@ _PLACES = ("Instances", "Parameters\\Instances")
 
 def collect(install: WindowsInstall, hive: Hive, services: list[str]) -> Iterator[Evidence]:
     """Every instance of these services; a damaged key is a Gap and the rest goes on."""
-    root = f"{control_set(install)}\\Services"
+    root = f"{install.control_set_key}\\Services"
     for service in services:
         seen: set[tuple[str, str]] = set()
         for place in _PLACES:

@@ -24,15 +24,10 @@ _STARTS = (
 )
 
 
-def control_set(install: WindowsInstall) -> str:
-    """The key of the control set in use: "ControlSet001"."""
-    return f"ControlSet{install.control_set:03}"
-
-
 def time_zone_bias(install: WindowsInstall, hive: Hive) -> int | None:
     """Minutes to add to the machine's local time for UTC; None where the hive does not say."""
     try:
-        key = hive.find(f"{control_set(install)}\\Control\\TimeZoneInformation")
+        key = hive.find(f"{install.control_set_key}\\Control\\TimeZoneInformation")
         value = key.value("ActiveTimeBias") if key else None
         minutes = value.dword if value else None
     except FormatError:
@@ -45,7 +40,7 @@ def time_zone_bias(install: WindowsInstall, hive: Hive) -> int | None:
 
 def collect(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
     """Every driver service; a damaged key is a Gap and the rest goes on."""
-    path = f"{control_set(install)}\\Services"
+    path = f"{install.control_set_key}\\Services"
     try:
         root = hive.find(path)
         if root is None:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from recoverykit import installs
 from recoverykit.errors import FormatError, RecoveryKitError, why
 from recoverykit.evidence import reading
-from recoverykit.evidence.services import control_set
 from recoverykit.formats.hive import Hive, Key, Value
 from recoverykit.formats.log_text import file_name
 from recoverykit.formats.pfro import without_prefix
@@ -59,7 +58,7 @@ def is_queue(text: str) -> bool:
 
 def system(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
     """What the session manager is to do, and a setup that has not ended."""
-    path = f"{control_set(install)}\\Control\\Session Manager"
+    path = f"{install.control_set_key}\\Control\\Session Manager"
     try:
         manager = hive.find(path)
         if manager is not None:

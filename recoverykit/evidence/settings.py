@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Iterator
 
 from recoverykit.errors import FormatError
-from recoverykit.evidence.services import control_set
 from recoverykit.formats.hive import Hive, Key, Value
 from recoverykit.model import Evidence, Gap, Setting, SettingName, Source, WindowsInstall
 
@@ -32,7 +31,7 @@ Read = Callable[[WindowsInstall, Key], Iterator[Setting]]
 
 def collect(install: WindowsInstall, hive: Hive) -> Iterator[Evidence]:
     """Every setting; a damaged key is a Gap and the rest goes on."""
-    current = control_set(install)
+    current = install.control_set_key
     for path, read in _KEYS:
         where = path if path in ("Select", "Setup") else f"{current}\\{path}"
         try:

@@ -320,18 +320,5 @@ def _blocks(volume: NtfsVolume, number: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _entries(node: bytes, header: int, block: int) -> Iterator[tuple[str, Place]]:
-    if len(node) < header + 16:
-        raise FormatError("directory index", header, "cut off")
-    first, used = struct.unpack_from("<II", node, header)
-    at, end = header + first, min(header + used, len(node))
-    while at + 16 <= end:
-        reference, length, key, flags = struct.unpack_from("<QHHH", node, at)
-        if flags & 2:
-            return
-        if length < 16 or length % 8 or at + length > end:
-            raise FormatError("directory index", at, f"impossible entry length {length}")
-        if key >= 66 and length >= 16 + key:
-            name = node[at + 82 : at + 82 + 2 * node[at + 80]]
-            place = Place(block, at, reference, not flags & 1)
-            yield name.decode("utf-16-le", "replace"), place
-        at += length
+    for entry in ntfs_volume.index_entries(node, header):
+        yield entry.name, Place(block, entry.at, entry.reference, entry.leaf)

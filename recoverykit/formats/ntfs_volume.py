@@ -45,6 +45,16 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """A name in a node of a folder's index."""
+
+    name: str
+    reference: int  # sequence number (16 bits), MFT record
+    at: int  # offset in the node
+    leaf: bool  # no node lies below it
+
+
+@dataclass(frozen=True, slots=True)
 class Attribute:
     type: int
     name: str
@@ -242,7 +252,7 @@ def _root_entries(volume: NtfsVolume) -> Iterator[tuple[str, int]]:
     root = stream(volume, ROOT, INDEX_ROOT, "$I30")
     if root is None:
         raise FormatError("root directory", 0, "no index")
-    yield from _entries(root.resident, 16)
+    yield from _names(root.resident, 16)
     rest = stream(volume, ROOT, INDEX_ALLOCATION, "$I30")
     if rest is None:
         return
@@ -250,11 +260,19 @@ def _root_entries(volume: NtfsVolume) -> Iterator[tuple[str, int]]:
     for at in range(0, min(rest.size, _MAX_INDEX * step), step):
         block = contents(volume, rest, at, step)
         if block[:4] == b"INDX":  # freed blocks may hold anything
-            yield from _entries(unprotect(block, b"INDX", at), 24)
+            yield from _names(unprotect(block, b"INDX", at), 24)
 
 
-def _entries(node: bytes, header: int) -> Iterator[tuple[str, int]]:
-    """Names in one index node; its header (16 bytes at `header`) counts from itself."""
+def _names(node: bytes, header: int) -> Iterator[tuple[str, int]]:
+    for entry in index_entries(node, header):
+        yield entry.name, entry.reference & 0xFFFF_FFFF_FFFF
+
+
+def index_entries(node: bytes, header: int) -> Iterator[IndexEntry]:
+    """The names in one index node; its header (16 bytes at `header`) counts from itself.
+
+    Raises FormatError.
+    """
     if len(node) < header + 16:
         raise FormatError("directory index", header, "cut off")
     first, used = struct.unpack_from("<II", node, header)
@@ -266,7 +284,6 @@ def _entries(node: bytes, header: int) -> Iterator[tuple[str, int]]:
         if length < 16 or length % 8 or at + length > end:
             raise FormatError("directory index", at, f"impossible entry length {length}")
         if key >= 66 and length >= 16 + key:
-            (characters,) = struct.unpack_from("<B", node, at + 16 + 64)
-            name = node[at + 16 + 66 : at + 16 + 66 + 2 * characters]
-            yield name.decode("utf-16-le", "replace"), reference & 0xFFFF_FFFF_FFFF
+            name = node[at + 82 : at + 82 + 2 * node[at + 80]]
+            yield IndexEntry(name.decode("utf-16-le", "replace"), reference, at, not flags & 1)
         at += length

@@ -117,3 +117,8 @@ class WindowsInstall:
     def root(self) -> str:
         """How reports name this installation: volume and folder."""
         return f"{self.volume.name}:/{self.folder}"
+
+    @property
+    def control_set_key(self) -> str:
+        """The key of the control set that the next boot uses: "ControlSet001"."""
+        return f"ControlSet{self.control_set:03}"

@@ -218,7 +218,7 @@ class _Looking:
     def _program(self, condition: DriverCondition) -> Seen:
         """A service that is no driver: its Start is all that is looked at."""
         name, shown = condition.name, condition.service
-        key = f"ControlSet{self._install.control_set:03}\\Services\\{shown}"
+        key = f"{self._install.control_set_key}\\Services\\{shown}"
         found = self._hive(self._install.system_hive).find(key)
         values = found.values_of("Type", "Start") if found is not None else (None, None)
         kind, start = (None if value is None else value.dword for value in values)

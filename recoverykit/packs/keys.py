@@ -18,7 +18,6 @@ from recoverykit.model import WindowsInstall
 SYSTEM, SOFTWARE = "SYSTEM", "SOFTWARE"
 CURRENT = "CURRENTCONTROLSET"
 SERVICES = "SERVICES"
-START_VALUES = ("START", "STARTOVERRIDE")
 
 _LONGEST, _DEEPEST, _LONGEST_NAME = 1000, 32, 255
 _LONGEST_VALUE = 255  # of a value's name
@@ -133,5 +132,5 @@ def located(key: KeyName, install: WindowsInstall) -> tuple[str, str]:
         return install.software_hive, key.path
     first, _, rest = key.path.partition("\\")
     if fold(first) == CURRENT:
-        first = f"ControlSet{install.control_set:03}"
+        first = install.control_set_key
     return install.system_hive, f"{first}\\{rest}" if rest else first

@@ -46,7 +46,7 @@ def refuse(
 
 def _program(name: str, install: WindowsInstall, hive: Hive) -> str:
     """A service that is no driver, as a clause: "" for a program that did not come with Windows."""
-    key = hive.find(f"ControlSet{install.control_set:03}\\{keys.SERVICES}\\{name}")
+    key = hive.find(f"{install.control_set_key}\\{keys.SERVICES}\\{name}")
     if key is None:
         return "there is no such service"
     kind, image = key.values_of("Type", "ImagePath")

@@ -55,8 +55,12 @@ class Journal:
     @property
     def closed(self) -> bool:
         """Whether it was taken back. Raises as `read` does."""
-        # While ntfs-3g renames, both names may stand: the new one says the renaming was begun.
-        return stands(self.folder / CLOSED) or self.read().undone
+        return self.ended(self.read())
+
+    def ended(self, entries: Entries) -> bool:
+        """Whether it was taken back, by what it says. Raises OSError."""
+        # While Windows or ntfs-3g renames, both names may stand: the new one says it was begun.
+        return entries.undone or stands(self.folder / CLOSED)
 
     def append(self, event: str, **fields: object) -> None:
         """Say something durably. Raises OSError; RecoveryKitError for more than a journal holds."""
@@ -171,7 +175,7 @@ def info(journal: Journal) -> TransactionInfo:
     """One line of the history. Raises FormatError, OSError."""
     entries = journal.read()
     started = entries.begin.get("started")
-    if entries.undone or stands(journal.folder / CLOSED):
+    if journal.ended(entries):
         state = "undone"
     elif entries.committed and not entries.undo_begun:
         state = "committed"

@@ -85,7 +85,7 @@ def _applied(one: Journal, entries: Entries) -> Applied:
         hive_written=_hive_written(one, entries),
         disabled=_disables((c for intent in entries.intents for c in intent.changes), service),
         moved=next((i.target for i in entries.intents if i.moved_to and not i.installed), ""),
-        standing=not one.closed and not entries.undo_begun,
+        standing=not one.ended(entries) and not entries.undo_begun,
     )
 
 

@@ -58,7 +58,7 @@ def make(
     """
     found = Names(Draft(hive))
     paths = _spellings(install, services)
-    first = f"ControlSet{install.control_set:03d}\\Services\\{services[0].name}"
+    first = f"{install.control_set_key}\\Services\\{services[0].name}"
     for number in naming.control_sets(hive, install.control_set):
         for service in services:
             disabled = naming.disable(found, hive, number, service.name)
@@ -130,8 +130,10 @@ def _dependents(
     group = services[0].group
     for one in naming.dependents(hive, install.control_set, names, group):
         driver = drivers.get(one.name.casefold())
-        held = guard.refuse(driver, evidence, install=install) if driver is not None else None
-        if driver is not None and held is not None and driver.start in _EARLY:
+        held = None
+        if driver is not None and driver.start in _EARLY:
+            held = guard.refuse(driver, evidence, install=install)
+        if held is not None:
             first = services[0]
             reason = f"{first.driver} must not be disabled: {one.name} needs it. {held.reason}"
             return Refusal(first.driver, first.name, reason, held.role)
@@ -166,7 +168,7 @@ def _files(
 def _backups(install: WindowsInstall, services: Sequence[Service], hive: Hive) -> Iterator[str]:
     if not any(service.group.casefold() == _EARLY_LAUNCH for service in services):
         return
-    key = hive.find(f"ControlSet{install.control_set:03d}\\Control\\EarlyLaunch")
+    key = hive.find(f"{install.control_set_key}\\Control\\EarlyLaunch")
     value = key.value("BackupPath") if key is not None else None
     folder = (value.string if value is not None else None) or "%SystemRoot%\\ELAMBKUP"
     wanted = f"{folder.rstrip(chr(92))}\\{services[0].driver}"

@@ -134,7 +134,7 @@ class Places:
     def _backup_path(self, install: WindowsInstall) -> str:
         """The folder that Control\\EarlyLaunch names; "" without one."""
         try:
-            key = f"ControlSet{install.control_set:03}\\Control\\EarlyLaunch"
+            key = f"{install.control_set_key}\\Control\\EarlyLaunch"
             found = self.hive.find(key) if self.hive else None
             value = found.value("BackupPath") if found else None
             return ((value.string if value else None) or "").rstrip("\\")

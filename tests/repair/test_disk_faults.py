@@ -32,18 +32,6 @@ ENOUGH = 200  # clusters that are room for all of it
 on_ntfs = [mounts, need("mkntfs", "ntfs-3g"), pytest.mark.disk]
 
 
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    image = tmp_path_factory.mktemp("ntfs") / "disk.img"
-    ntfs.make(image)
-    return image
-
-
-@pytest.fixture
-def image(pristine: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(pristine, tmp_path / "disk.img"))
-
-
 @contextmanager
 def faults(at: int, code: int, *, once: bool) -> Iterator[list[str]]:
     """The `at`-th call that changes anything fails, and unless `once` every later one does too."""

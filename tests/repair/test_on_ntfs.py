@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import struct
 import subprocess
 import threading
@@ -26,18 +25,6 @@ from tests.repair import cut_scenes, ntfs, target
 from tests.repair.power import operations
 
 pytestmark = [mounts, need("mkntfs", "ntfs-3g"), pytest.mark.disk]
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    image = tmp_path_factory.mktemp("ntfs") / "disk.img"
-    ntfs.make(image)
-    return image
-
-
-@pytest.fixture
-def image(pristine: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(pristine, tmp_path / "disk.img"))
 
 
 Make = Callable[[Path], Plan]
