@@ -43,10 +43,10 @@ from recoverykit.visit import (
     DEFAULT,
     Look,
     Options,
-    boot_lines,
     checker,
     examiner,
     examiner_of_one,
+    lines_after,
     list_history,
     name_only,
     ntfs_state,
@@ -254,7 +254,7 @@ def _apply(entry: InstallReport, options: Options, job: Job) -> InstallReport:
             raise TargetRefusedError(f"{entry.install.root}: there is no plan to apply.")
         options.say(f"Repairing {report.describe(install)}")
         written = report_json.to_json(summarise("repair", (fresh,))).encode()
-        proof = _Proof(install, fresh.checks, job, options)
+        proof = _Proof(fresh, install, job, options)
         # Refuses by itself when a file is no longer what the plan saw.
         info = transaction.apply(
             install,
@@ -273,7 +273,7 @@ def _apply(entry: InstallReport, options: Options, job: Job) -> InstallReport:
         transaction=info.id,
         plan=fresh.plan,
         plan_digest=fresh.plan_digest,
-        checks=proof.before,
+        checks=fresh.checks,
         checks_after=proof.after,
         notes=(*opened.done, f"To take it back: recoverykit undo --transaction {info.id}"),
         exit_code=0,
@@ -281,23 +281,21 @@ def _apply(entry: InstallReport, options: Options, job: Job) -> InstallReport:
 
 
 class _Proof:
-    """The boot check before and after a change: nothing may fail that did not fail before."""
+    """The boot check after a change: nothing may fail that did not fail before."""
 
     def __init__(
-        self, install: WindowsInstall, before: tuple[CheckLine, ...], job: Job, options: Options
+        self, entry: InstallReport, install: WindowsInstall, job: Job, options: Options
     ) -> None:
-        self._install, self._job, self._options = install, job, options
-        # With the same volumes open as afterwards: else what only was not seen would be worse.
-        self._earlier = boot_lines(install, options) if job.boots else ()
-        self.before = before or self._earlier
+        self._entry, self._install = entry, install
+        self._job, self._options = job, options
         self.after: tuple[CheckLine, ...] = ()
 
     def problems(self) -> tuple[str, ...]:
         if not self._job.boots:
             return self._job.proof(self._install)
         self._options.say("Checking again what a start needs")
-        self.after = boot_lines(self._install, self._options)
-        return (*boot_check.worse(self._earlier, self.after), *self._job.proof(self._install))
+        self.after = lines_after(self._entry, self._install, self._options)
+        return (*boot_check.worse(self._entry.checks, self.after), *self._job.proof(self._install))
 
 
 def _still_planned(

@@ -37,7 +37,16 @@ from recoverykit.model import (
 from recoverykit.packs import Detection, Given, Pack, reading, words
 from recoverykit.pipeline import Job
 from recoverykit.repair import memory, plan_json
-from recoverykit.visit import DEFAULT, Look, Options, interrupted, summarise, survey, visit
+from recoverykit.visit import (
+    DEFAULT,
+    Look,
+    Options,
+    interrupted,
+    summarise,
+    survey,
+    visit,
+    with_checks,
+)
 from signing import cms, keys, manifest
 from signing.errors import SigningError
 
@@ -259,13 +268,15 @@ def planned(entry: InstallReport, remedy: Remedy, evidence: Sequence[Evidence]) 
         return replace(said, notes=(*said.notes, note))
     if isinstance(made, Refusal):
         return replace(said, refusals=(made,), exit_code=TargetRefusedError.exit_code)
-    digest = plan_json.digest(made.plan)
-    return replace(
-        said,
-        plan=made.plan,
-        plan_digest=digest,
-        supply=made.supply,
-        machine=memory.of(evidence, None),
+    return with_checks(
+        replace(
+            said,
+            plan=made.plan,
+            plan_digest=plan_json.digest(made.plan),
+            supply=made.supply,
+            machine=memory.of(evidence, None),
+        ),
+        evidence,
     )
 
 

@@ -18,6 +18,8 @@ from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, Ta
 from recoverykit.evidence import collect, collect_for_a_start
 from recoverykit.host import disks, mounts, ntfs
 from recoverykit.model import (
+    BootProblem,
+    BootStore,
     CheckLine,
     Diagnosis,
     Evidence,
@@ -62,6 +64,7 @@ class Options:
 
 DEFAULT = Options()
 
+_OF_STORES = (BootStore, BootProblem)
 _FAULTS = 6  # exit code of a boot check that failed
 _SMALL = 1 << 30  # Windows makes its "System Reserved" 50 to 600 MiB
 
@@ -221,12 +224,8 @@ def _examined(
     entry = proposal.propose(entry, evidence, options.choices)
     if entry.plan is None:
         return entry
-    options.say("Checking what a start needs")
-    return replace(
-        entry,
-        checks=_lines(install, evidence, options, boot_volumes),
-        machine=memory.of(evidence, diagnosis),
-    )
+    entry = replace(entry, machine=memory.of(evidence, diagnosis))
+    return with_checks(entry, evidence, options, boot_volumes)
 
 
 def interrupted(entry: InstallReport) -> InstallReport | None:
@@ -282,9 +281,32 @@ def checker(seen: Survey, options: Options) -> Look:
     return look
 
 
-def boot_lines(install: WindowsInstall, options: Options) -> tuple[CheckLine, ...]:
-    """The boot check as the disk stands now, with nothing but the installation's own volume."""
-    return _lines(install, collect_for_a_start(install), options, ())
+def with_checks(
+    entry: InstallReport,
+    evidence: Sequence[Evidence],
+    options: Options = DEFAULT,
+    boot_volumes: Sequence[tuple[Volume, Path]] = (),
+) -> InstallReport:
+    """The entry with the boot check as things are, and what `lines_after` has to know of it."""
+    options.say("Checking what a start needs")
+    return replace(
+        entry,
+        checks=_lines(entry.install, evidence, options, boot_volumes),
+        stores=tuple(item for item in evidence if isinstance(item, _OF_STORES)),
+    )
+
+
+def lines_after(
+    entry: InstallReport, install: WindowsInstall, options: Options
+) -> tuple[CheckLine, ...]:
+    """The boot check as the disk stands now, read from the installation's own volume.
+
+    Of boot stores and boot managers, which no repair of this volume changes, it says what `entry`
+    says: the volumes they lie on are not opened again.
+    """
+    found = (item for item in collect_for_a_start(install) if not isinstance(item, _OF_STORES))
+    lines = _lines(install, (*found, *entry.stores), options, ())
+    return boot_check.with_stores_of(entry.checks, lines)
 
 
 def _lines(

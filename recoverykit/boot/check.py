@@ -87,6 +87,14 @@ def check(
     )
 
 
+def with_stores_of(
+    before: Sequence[CheckLine], after: Sequence[CheckLine]
+) -> tuple[CheckLine, ...]:
+    """The lines of `after`, but those about boot stores and boot managers of `before`. Pure."""
+    kept = {line.check: line for line in before if line.check in check_store.NAMES}
+    return tuple(kept.get(line.check, line) for line in after)
+
+
 def worse(before: Sequence[CheckLine], after: Sequence[CheckLine]) -> tuple[str, ...]:
     """What a change made worse: a sentence for each line that fails and did not, or for more.
 

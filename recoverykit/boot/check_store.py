@@ -15,6 +15,7 @@ from recoverykit.model import BootFault, BootLoader, BootProblem, BootStore, Che
 
 FIRMWARE, MANAGER, STORE = "firmware", "boot-manager", "boot-store"
 ENTRY, LOADER, OPTIONS = "boot-entry", "boot-loader", "boot-options"
+NAMES = frozenset({FIRMWARE, MANAGER, STORE, ENTRY, LOADER, OPTIONS})
 
 _LINES = {
     BootFault.ESP_UNREADABLE: MANAGER,

@@ -231,6 +231,18 @@ def places(volume: NtfsVolume, number: int) -> dict[str, Place]:
     return dict(_listed(volume, number))
 
 
+def mentions(volume: NtfsVolume, number: int, name: str) -> bool:
+    """Whether a name stands anywhere in a folder's index, also in a block that a cut has torn.
+
+    Raises FormatError where the folder's record cannot be read.
+    """
+    sought = name.encode("utf-16-le")
+    root = ntfs_volume.stream(volume, number, ntfs_volume.INDEX_ROOT, "$I30")
+    if root is not None and sought in root.resident:
+        return True
+    return any(sought in block for _, block in _blocks(volume, number))
+
+
 def overlaid(read: Read, pieces: Pieces) -> Read:
     """The bytes as they would be with the pieces written."""
 

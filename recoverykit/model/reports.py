@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recoverykit.model.changes import Outcome, Plan, Refusal, TransactionInfo
+from recoverykit.model.machine import BootProblem, BootStore
 from recoverykit.model.places import Gap, Source, WindowsInstall
 from recoverykit.model.verdicts import Aftermath, Diagnosis
 
@@ -37,9 +38,11 @@ class InstallReport:
     notes: tuple[str, ...] = ()
     checks_after: tuple[CheckLine, ...] = ()  # of a repair; `checks` are those before it
     aftermath: tuple[Aftermath, ...] = ()  # of earlier repairs that stand
-    # Not part of a report: what the plan installs, by sha256, and what the journal remembers.
+    # Not part of a report: what the plan installs, by sha256; what the journal remembers; what was
+    # seen of boot stores, which lie on other volumes and which no repair of this one changes.
     supply: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     machine: Mapping[str, object] = field(default_factory=dict, repr=False)
+    stores: tuple[BootStore | BootProblem, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,9 @@ def make_whole(device: Path, opened: Opened) -> tuple[str, ...]:
 def _made_whole(device: Path, opened: Opened) -> Iterator[str]:
     if _write(device, lambda read: ntfs_folder.mirror(read)):
         yield "The copy of the first records of $MFT was brought up to date."
+    with blocks.reader(device) as (read, _):
+        if not _has_our_folder(read):
+            return
     yield from _heal_one(device, _SECURE)
     yield from _heal(device, (), depth=3)
     if _write(device, lambda read: _without(read, ntfs_volume.ROOT, journal.HOME)):
@@ -71,6 +74,11 @@ def _made_whole(device: Path, opened: Opened) -> Iterator[str]:
             yield f"The name {name}, which belonged to no file, was removed."
 
 
+def _has_our_folder(read: Read) -> bool:
+    """Whether a run of ours has been here: on a volume without it, nothing is ours to mend."""
+    return ntfs_folder.mentions(NtfsVolume.open(read), ntfs_volume.ROOT, journal.HOME)
+
+
 def _without(read: Read, folder: int, name: str) -> Pieces:
     return ntfs_folder.without_dead(NtfsVolume.open(read), folder, name)
 
@@ -83,7 +91,7 @@ def is_shut(read: Read) -> bool:
     """
     if not ntfs_folder.mirror(read):
         return False
-    return ntfs_volume.find_in_root(NtfsVolume.open(read), journal.HOME) is not None
+    return _has_our_folder(read)
 
 
 def _write(device: Path, wanted: Callable[[Read], Pieces]) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from recoverykit import evidence
 from recoverykit.boot import check
-from recoverykit.boot.check import worse
+from recoverykit.boot.check import with_stores_of, worse
 from recoverykit.model import CheckLine, Source
 from tests.boot import bootable
 from tests.boot.bootable import UNCHECKED, Bootable, by_name
@@ -268,3 +268,17 @@ def test_mutated_trees_never_raise(sound: Bootable, tmp_path: Path) -> None:
         assert [one.check for one in tree.lines()] == names
         assert time.process_time() - begun < 5
         tree.put(path, whole[path])
+
+
+def test_what_was_seen_of_boot_stores_stands_after_a_repair() -> None:
+    """Their volumes are not opened again: what failed there still fails, and nothing is healed."""
+    before = (
+        CheckLine("boot-store", ok=False, text="it is damaged"),
+        CheckLine("kernel", ok=False, text="it is missing"),
+    )
+    after = (
+        CheckLine("boot-store", ok=None, text="no boot store was seen that can be read"),
+        CheckLine("kernel", ok=True, text="it is there"),
+    )
+    assert with_stores_of(before, after) == (before[0], after[1])
+    assert with_stores_of((), after) == after

@@ -48,6 +48,15 @@ def test_what_the_root_lists(cluster: int) -> None:
     assert ntfs_folder.places(opened(image), ROOT)["$Bitmap"].leaf
 
 
+def test_a_name_is_seen_in_a_torn_block_too() -> None:
+    image = bytearray(ntfs.volume(16, 4096))
+    assert not ntfs_folder.mentions(opened(image), ROOT, "RecoveryKit")
+    place = ntfs_folder.places(opened(image), ROOT)["$Secure"]
+    image[place.block + 510 : place.block + 512] = b"\0\0"  # the number at a sector's end
+    assert "$Secure" not in ntfs_folder.names(opened(image), ROOT)
+    assert ntfs_folder.mentions(opened(image), ROOT, "$Secure")
+
+
 @pytest.mark.parametrize("cluster", [512, 4096, 65536])
 def test_blocks_bring_a_folder_back(cluster: int) -> None:
     image = ntfs.volume(16, cluster)

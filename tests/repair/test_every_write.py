@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from recoverykit.errors import FormatError
 from recoverykit.formats import ntfs_folder, ntfs_volume
 from recoverykit.formats.ntfs_volume import ROOT, NtfsVolume
 from recoverykit.host import blocks, ntfs_device
-from recoverykit.repair import folder_blocks, transaction, undo
+from recoverykit.repair import folder_blocks, mend, transaction, undo
 from tests.builders import tables
 from tests.conftest import mounts, need
 from tests.repair import allocation, cut_scenes, ntfs, recorded, target
@@ -193,3 +194,21 @@ def test_blocks_outside_the_volume_are_not_written(moving: tuple[Path, bytes]) -
     far = {**folder_blocks.unpack(kept).pieces, image.stat().st_size: b"beyond"}
     with blocks.reader(image) as (read, _):
         assert folder_blocks.back(read, replace(folder_blocks.unpack(kept), pieces=far)) == {}
+
+
+def test_a_volume_that_never_had_our_folder_is_not_mended(tmp_path: Path) -> None:
+    """Whoever tore its root: it was no repair of ours."""
+    image = tmp_path / "disk.img"
+    ntfs.make(image)
+    with blocks.reader(image) as (read, _):
+        place = ntfs_folder.places(NtfsVolume.open(read), ROOT)["$Secure"]
+    with image.open("r+b") as stream:
+        stream.seek(place.block + 510)
+        stream.write(b"\0\0")  # the number at the end of its first sector
+    before = image.read_bytes()
+
+    def nobody() -> AbstractContextManager[Path]:
+        raise AssertionError("it was mounted")
+
+    assert mend.make_whole(image, nobody) == ()
+    assert image.read_bytes() == before
