@@ -53,11 +53,14 @@ def about(plan: Plan) -> dict[str, object]:
 
 
 def applied(install: WindowsInstall) -> tuple[Applied, ...]:
-    """The repairs made to this installation, oldest first, undone ones too. Raises OSError."""
+    """The repairs made to this installation, oldest first, undone ones too.
+
+    Of what cannot be read nothing is known; the history says that.
+    """
     found = []
-    with suppress(RecoveryKitError):  # a folder that is not ours: nothing is known of it
+    with suppress(OSError, RecoveryKitError):
         for one in journal.find(install.mount):
-            with suppress(RecoveryKitError, ValueError, TypeError, KeyError):
+            with suppress(OSError, RecoveryKitError, ValueError, TypeError, KeyError):
                 entries = one.read()
                 if entries.committed and _is_of(entries, install):
                     found.append(_applied(one, entries))
