@@ -19,6 +19,16 @@ class SigningError(Exception):
         self.hint = hint
 
 
+class MalformedError(SigningError):
+    """Bytes that do not follow their format. `offset`: where in what was given."""
+
+    code = "malformed-signature"
+
+    def __init__(self, structure: str, offset: int, problem: str) -> None:
+        super().__init__(f"{structure} at {offset:#x}: {problem}")
+        self.structure, self.offset, self.problem = structure, offset, problem
+
+
 class UntrustedError(SigningError):
     """The signature may hold, but nobody we trust made it."""
 
