@@ -2,12 +2,14 @@
 
 Types are declared once and decoded by cryptography's own DER parser; nothing here walks tags by
 hand. A signature is accepted only in the one encoding DER allows, byte for byte, and holds nothing
-that its signers do not use: so no byte of it can change and leave it valid. There are two
-exceptions, and neither vouches for anything else: the certificate of a second signer whom nobody
-here trusts may change, and an ECDSA signature (r, s) may be written as (r, n - s).
+that its signers do not use: so no byte of it can change and leave it valid. There are three
+exceptions, and none vouches for anything else: the certificate of a second signer whom nobody
+here trusts may change, so may that of a CA which a trusted signer brings along for others, and an
+ECDSA signature (r, s) may be written as (r, n - s).
 
 Who is trusted: a signer whose certificate *is* one of the trusted certificates (pinned), or was
-issued directly by a trusted CA for code signing. Expiry follows architecture.md, "Clock":
+issued for code signing by a trusted CA, directly or through CAs in the message. Expiry follows
+architecture.md, "Clock":
 
 - A pinned certificate does not expire here. Whoever holds the medium named that very key, and no
   clock, least of all one with a dead CMOS battery, makes it more or less the key they named.
@@ -18,8 +20,7 @@ issued directly by a trusted CA for code signing. Expiry follows architecture.md
 - Making signatures with an expired key is refused (`sign_detached`).
 
 Not accepted: SHA-1 and MD5, RSA-PSS and EdDSA, signatures without signed attributes, attached
-content, CRLs, unsigned attributes (timestamps are the business of a later module), intermediate
-CAs.
+content, CRLs, unsigned attributes (a timestamp belongs into what Windows reads, not here).
 """
 
 from __future__ import annotations
@@ -35,19 +36,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import pkcs7
 
-from signing import chain, keys
+from signing import chain, keys, sign_message
+from signing import cms_layout as layout
+from signing.cms_layout import Algorithm, Attribute, IssuerAndSerial, SignerInfo
 from signing.errors import SigningError, TamperedError, UntrustedError
+from signing.signer import Signer
 
 LARGEST_SIGNATURE = 64 * 1024
 MOST_SIGNERS = 8  # several allow a change of keys; without a bound they are free work for us
-
-_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
-_SIGNED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
-_CONTENT_TYPE = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
-_MESSAGE_DIGEST = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
-_SIGNING_TIME = x509.ObjectIdentifier("1.2.840.113549.1.9.5")
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256(),
@@ -69,21 +66,9 @@ _ECDSA = {
 
 
 @asn1.sequence
-class _Algorithm:
-    algorithm: x509.ObjectIdentifier
-    parameters: asn1.Null | None
-
-
-@asn1.sequence
 class _Encapsulated:
     content_type: x509.ObjectIdentifier
     content: Annotated[bytes | None, asn1.Explicit(0)]
-
-
-@asn1.sequence
-class _Attribute:
-    type: x509.ObjectIdentifier
-    values: asn1.SetOf[asn1.TLV]
 
 
 @asn1.sequence
@@ -115,30 +100,13 @@ class _CertificateSignature:
 
 
 @asn1.sequence
-class _IssuerAndSerial:
-    issuer: asn1.TLV
-    serial: int
-
-
-@asn1.sequence
-class _SignerInfo:
-    version: int
-    sid: _IssuerAndSerial | Annotated[bytes, asn1.Implicit(0)]
-    digest: _Algorithm
-    signed: Annotated[asn1.SetOf[_Attribute] | None, asn1.Implicit(0)]
-    algorithm: _Algorithm
-    signature: bytes
-    unsigned: Annotated[asn1.SetOf[_Attribute] | None, asn1.Implicit(1)]
-
-
-@asn1.sequence
 class _SignedData:
     version: int
-    digests: asn1.SetOf[_Algorithm]
+    digests: asn1.SetOf[Algorithm]
     encapsulated: _Encapsulated
     certificates: Annotated[asn1.SetOf[x509.Certificate] | None, asn1.Implicit(0)]
     crls: Annotated[asn1.SetOf[x509.CertificateRevocationList] | None, asn1.Implicit(1)]
-    signers: asn1.SetOf[_SignerInfo]
+    signers: asn1.SetOf[SignerInfo]
 
 
 @asn1.sequence
@@ -158,17 +126,24 @@ class Signed:
 # --- making ---------------------------------------------------------------------------------
 
 
-def sign_detached(content: bytes, key: keys.SigningKey) -> bytes:
-    """A DER CMS SignedData over `content`, which is not inside. Raises KeyFileError if expired."""
-    keys.refuse_expired(key, datetime.now(UTC))
-    builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
-    builder = builder.add_signer(key.certificate, key.private_key, hashes.SHA256())
-    options = [
-        pkcs7.PKCS7Options.DetachedSignature,
-        pkcs7.PKCS7Options.Binary,
-        pkcs7.PKCS7Options.NoCapabilities,  # they speak of encrypted mail
-    ]
-    return builder.sign(serialization.Encoding.DER, options)
+def sign_detached(
+    content: bytes,
+    *signers: Signer,
+    signing_time: datetime | None = None,
+    bare: bool = False,
+) -> bytes:
+    """A DER CMS SignedData over `content`, which is not inside, by all of `signers`.
+
+    `signing_time`: what it states (None: now). `bare`: without attributes, so the signature is
+    over the content itself and states no time. iPXE's imgverify reads that form and no other
+    (it skips the attributes, and compares the signature with the content); `verify_detached`
+    refuses it. Raises KeyFileError for an expired key, and where one cannot sign.
+    """
+    now = datetime.now(UTC)
+    for signer in signers:
+        keys.refuse_expired(signer.certificate, now)
+    how = sign_message.How(signing_time=signing_time or now, bare=bare)
+    return sign_message.message(sign_message.Content(layout.DATA, content), signers, how)
 
 
 # --- judging --------------------------------------------------------------------------------
@@ -204,11 +179,11 @@ def verify_detached(
         _verify_signer(signer, (name, content), [*trusted, *embedded]) for signer in signers
     ]
     # (4) Every certificate in the envelope has been used, or is known anyway.
-    used = [*(found.certificate for found in verified), *trusted]
+    used = _used([found.certificate for found in verified], trusted, embedded)
     if any(certificate not in used for certificate in embedded):
         raise SigningError("the signature carries a certificate that none of its signers uses")
     # (5) One signer is trusted.
-    return _first_trusted(verified, trusted, now)
+    return _first_trusted(verified, (trusted, embedded), now)
 
 
 def _decode(signature: bytes) -> _SignedData:
@@ -217,7 +192,7 @@ def _decode(signature: bytes) -> _SignedData:
             f"the signature has {len(signature):,} bytes; none needs over {LARGEST_SIGNATURE:,}"
         )
     outer = _parse(_ContentInfo, signature)
-    if outer.content_type != _SIGNED_DATA:
+    if outer.content_type != layout.SIGNED_DATA:
         raise SigningError("the signature file holds another kind of CMS message")
     # DER has one encoding per value, but decoders are more generous than that in places.
     if asn1.encode_der(outer) != signature:
@@ -236,14 +211,14 @@ def _parse(kind: type[_Declared], der: bytes) -> _Declared:
         raise SigningError(f"the signature is damaged, or not one we know: {reason}") from exc
 
 
-def _check_envelope(envelope: _SignedData, signers: Sequence[_SignerInfo]) -> None:
+def _check_envelope(envelope: _SignedData, signers: Sequence[SignerInfo]) -> None:
     if not 1 <= len(signers) <= MOST_SIGNERS:
         raise SigningError(f"the signature has {len(signers)} signers, not 1 to {MOST_SIGNERS}")
     by_key_id = any(isinstance(signer.sid, bytes) for signer in signers)
     if envelope.version != (3 if by_key_id else 1):  # RFC 5652, 5.1
         raise SigningError(f"the signature has the unexpected version {envelope.version}")
     inside = envelope.encapsulated
-    if inside.content_type != _DATA or inside.content is not None:
+    if inside.content_type != layout.DATA or inside.content is not None:
         raise SigningError("the signature is not a detached one over plain data")
     if envelope.crls is not None:
         raise SigningError("the signature carries revocation lists, which nothing here signs")
@@ -260,8 +235,29 @@ def _check_whole_bytes(certificate: x509.Certificate) -> None:
         raise SigningError("a certificate in the signature is damaged: its signature is cut")
 
 
+def _used(
+    signers: Sequence[x509.Certificate],
+    trusted: Sequence[x509.Certificate],
+    embedded: Sequence[x509.Certificate],
+) -> list[x509.Certificate]:
+    """The signers, the trusted, and each CA that leads from a signer to one who is trusted."""
+    known = [*signers, *trusted]
+    for one in known:  # grows while it is walked; by each of the embedded once
+        if not any(_issued(other, one) for other in trusted):
+            known += [other for other in embedded if other not in known and _issued(other, one)]
+    return known
+
+
+def _issued(issuer: x509.Certificate, one: x509.Certificate) -> bool:
+    try:
+        one.verify_directly_issued_by(issuer)
+        return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (InvalidSignature, TypeError, x509.ExtensionNotFound, *keys.UNREADABLE):
+        return False
+
+
 def _verify_signer(
-    signer: _SignerInfo, named: tuple[str, bytes], certificates: Sequence[x509.Certificate]
+    signer: SignerInfo, named: tuple[str, bytes], certificates: Sequence[x509.Certificate]
 ) -> Signed:
     if signer.version != (3 if isinstance(signer.sid, bytes) else 1):  # RFC 5652, 5.3
         raise SigningError(f"a signer has the unexpected version {signer.version}")
@@ -281,7 +277,7 @@ def _verify_signer(
     return Signed(certificate, signing_time)
 
 
-def _attributes(found: asn1.SetOf[_Attribute]) -> _Attributes:
+def _attributes(found: asn1.SetOf[Attribute]) -> _Attributes:
     """Signed attributes by type; each has one value and occurs once (RFC 5652, section 11)."""
     attributes: _Attributes = {}
     for attribute in found.as_list():
@@ -292,27 +288,27 @@ def _attributes(found: asn1.SetOf[_Attribute]) -> _Attributes:
 
 
 def _signing_time(attributes: _Attributes) -> datetime | None:
-    if _SIGNING_TIME not in attributes:
+    if layout.SIGNING_TIME not in attributes:
         return None
-    value = _parse(_TimeAttribute, attributes[_SIGNING_TIME]).values.as_list()[0]
+    value = _parse(_TimeAttribute, attributes[layout.SIGNING_TIME]).values.as_list()[0]
     return value.as_datetime().replace(tzinfo=UTC)
 
 
 def _check_content(
     attributes: _Attributes, digest: hashes.HashAlgorithm, name: str, content: bytes
 ) -> None:
-    if _CONTENT_TYPE not in attributes or _MESSAGE_DIGEST not in attributes:
+    if layout.CONTENT_TYPE not in attributes or layout.MESSAGE_DIGEST not in attributes:
         raise SigningError("a signer does not say what was signed")
-    kind = _parse(_TypeAttribute, attributes[_CONTENT_TYPE]).values.as_list()[0]
-    if kind != _DATA:
+    kind = _parse(_TypeAttribute, attributes[layout.CONTENT_TYPE]).values.as_list()[0]
+    if kind != layout.DATA:
         raise SigningError("a signer speaks of another type of content")
-    expected = _parse(_DigestAttribute, attributes[_MESSAGE_DIGEST]).values.as_list()[0]
+    expected = _parse(_DigestAttribute, attributes[layout.MESSAGE_DIGEST]).values.as_list()[0]
     if expected != hashlib.new(digest.name, content).digest():
         raise TamperedError(name, "is not what was signed")
 
 
 def _certificate_of(
-    sid: _IssuerAndSerial | bytes, certificates: Sequence[x509.Certificate]
+    sid: IssuerAndSerial | bytes, certificates: Sequence[x509.Certificate]
 ) -> x509.Certificate:
     for certificate in certificates:
         if _is_named(certificate, sid):
@@ -323,7 +319,7 @@ def _certificate_of(
     )
 
 
-def _is_named(certificate: x509.Certificate, sid: _IssuerAndSerial | bytes) -> bool:
+def _is_named(certificate: x509.Certificate, sid: IssuerAndSerial | bytes) -> bool:
     try:
         if isinstance(sid, bytes):
             extensions = certificate.extensions
@@ -339,7 +335,7 @@ def _is_named(certificate: x509.Certificate, sid: _IssuerAndSerial | bytes) -> b
 
 
 def _verify_bytes(
-    certificate: x509.Certificate, signer: _SignerInfo, digest: hashes.HashAlgorithm, data: bytes
+    certificate: x509.Certificate, signer: SignerInfo, digest: hashes.HashAlgorithm, data: bytes
 ) -> None:
     algorithm = signer.algorithm.algorithm.dotted_string
     try:
@@ -358,14 +354,15 @@ def _verify_bytes(
         raise SigningError(f"the signer's key cannot be used: {exc}") from exc
 
 
-def _first_trusted(
-    verified: Sequence[Signed], trusted: Sequence[x509.Certificate], now: datetime | None
-) -> Signed:
+_Known = tuple[Sequence[x509.Certificate], Sequence[x509.Certificate]]  # trusted, and embedded
+
+
+def _first_trusted(verified: Sequence[Signed], known: _Known, now: datetime | None) -> Signed:
     problems: list[str] = []
     for signed in verified:
-        if signed.certificate in trusted:  # pinned
+        if signed.certificate in known[0]:  # pinned
             return signed
-        problem = _why_not_issued(signed, trusted, now)
+        problem = _why_not_issued(signed, known, now)
         if not problem:
             return signed
         problems.append(problem)
@@ -376,13 +373,21 @@ def _first_trusted(
     )
 
 
-def _why_not_issued(
-    signed: Signed, authorities: Sequence[x509.Certificate], now: datetime | None
-) -> str:
+def _why_not_issued(signed: Signed, known: _Known, now: datetime | None) -> str:
     stated = signed.signing_time
     if stated is None:
         return "the signature does not say when it was made, so its certificate cannot be judged"
-    problem = chain.why_not_issued(signed.certificate, authorities, at=stated)
+    problem = _why_no_path(signed.certificate, known, stated)
     if not problem and now is not None and now > stated:  # a clock that is behind decides nothing
-        problem = chain.why_not_issued(signed.certificate, authorities, at=now)
+        problem = _why_no_path(signed.certificate, known, now)
+    return problem
+
+
+def _why_no_path(leaf: x509.Certificate, known: _Known, at: datetime) -> str:
+    """Directly from a trusted CA, or through CAs that the message brings along."""
+    trusted, embedded = known
+    between = [one for one in embedded if one != leaf and one not in trusted]
+    problem = chain.why_not_issued(leaf, trusted, at=at)
+    if problem and between and not chain.why_not_code_signer(leaf, between, trusted, at=at):
+        return ""
     return problem

@@ -5,14 +5,15 @@ certificate is the trust anchor itself: no CA stands behind it and it may issue 
 into being as a whole folder or not at all, and nothing that exists is ever overwritten.
 Refused on loading: keys that do not fit their certificate, RSA below 2048 bits, kinds other than
 RSA and ECDSA, and certificates that have run out.
+
+Two more files may lie beside them: `chain.crt`, the CAs between the certificate and what others
+trust, which go into what is signed; and `previous.crt`, which `renewal` writes.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +21,16 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from signing import folder
 from signing.errors import KeyFileError
 
 PRIVATE_KEY = "signing.key"
 CERTIFICATE = "signing.crt"
+CHAIN = "chain.crt"
+PREVIOUS = "previous.crt"
 DEVELOPMENT = "development-key"  # folder below the user's configuration folder
 
 # Firmware decides the kind of key: UEFI's db must be able to take this certificate later (Secure
@@ -39,6 +43,7 @@ CLOCK_SKEW = timedelta(days=1)  # the key must work at once on a host whose cloc
 
 _DEVELOPMENT_UNIT = "recoverykit development key"
 LARGEST_FILE = 64 * 1024
+MOST_CERTIFICATES = 16  # in one file
 
 # Everything cryptography raises for certificates and keys that it cannot read or use.
 UNREADABLE = (
@@ -51,6 +56,11 @@ UNREADABLE = (
 )
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+DIGESTS: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,14 @@ class SigningKey:
 
     private_key: PrivateKey = field(repr=False)
     certificate: x509.Certificate
+    others: tuple[x509.Certificate, ...] = ()  # CAs to send along
+
+    def sign(self, data: bytes, digest: str) -> bytes:
+        """As `signer.Signer.sign`; the same bytes for the same data (ECDSA: RFC 6979)."""
+        algorithm = DIGESTS[digest]
+        if isinstance(self.private_key, rsa.RSAPrivateKey):
+            return self.private_key.sign(data, padding.PKCS1v15(), algorithm)
+        return self.private_key.sign(data, ec.ECDSA(algorithm, deterministic_signing=True))
 
 
 # --- making ---------------------------------------------------------------------------------
@@ -98,10 +116,10 @@ def _make(
     directory: Path, organisation: str, unit: str, passphrase: bytes | None, now: datetime | None
 ) -> SigningKey:
     _refuse_bad_arguments(organisation, passphrase)
-    _refuse_occupied(directory)
+    folder.refuse_occupied(directory)
     private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
     key = SigningKey(private, _certificate(private, organisation, unit, now or datetime.now(UTC)))
-    _store(key, directory, passphrase)
+    store(key, directory, passphrase)
     return key
 
 
@@ -113,26 +131,6 @@ def _refuse_bad_arguments(organisation: str, passphrase: bytes | None) -> None:
         raise KeyFileError("an empty passphrase protects nothing", hint="leave it out, or give one")
 
 
-def _refuse_occupied(directory: Path) -> None:
-    try:
-        occupied = any(directory.iterdir())
-    except FileNotFoundError:
-        return
-    except NotADirectoryError as exc:
-        raise _occupied(directory) from exc
-    except OSError as exc:
-        raise KeyFileError(f"{directory} cannot be read: {exc.strerror}") from exc
-    if occupied:
-        raise _occupied(directory)
-
-
-def _occupied(directory: Path) -> KeyFileError:
-    return KeyFileError(
-        f"{directory} is not an empty folder: keys never overwrite anything",
-        hint="name a folder that does not exist yet",
-    )
-
-
 def _certificate(
     private: rsa.RSAPrivateKey, organisation: str, unit: str, now: datetime
 ) -> x509.Certificate:
@@ -140,6 +138,11 @@ def _certificate(
     if unit:
         subject.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     subject.append(x509.NameAttribute(NameOID.COMMON_NAME, "recovery media signing"))
+    return self_signed(private, x509.Name(subject), now)
+
+
+def self_signed(private: PrivateKey, subject: x509.Name, now: datetime) -> x509.Certificate:
+    """A certificate that is trusted itself: for signing code, issuing nothing, for ten years."""
     public = private.public_key()
     usage = x509.KeyUsage(
         digital_signature=True,
@@ -154,8 +157,8 @@ def _certificate(
     )
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name(subject))
-        .issuer_name(x509.Name(subject))
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
@@ -168,8 +171,16 @@ def _certificate(
     )
 
 
-def _store(key: SigningKey, directory: Path, passphrase: bytes | None) -> None:
-    """Write both files into a hidden neighbour, then rename it: one step, all or nothing."""
+def store(
+    key: SigningKey,
+    directory: Path,
+    passphrase: bytes | None,
+    previous: Sequence[x509.Certificate] = (),
+) -> None:
+    """Write a key's folder, which must not exist yet or be empty: all or nothing.
+
+    Raises KeyFileError.
+    """
     protection = (
         serialization.BestAvailableEncryption(passphrase)
         if passphrase
@@ -178,41 +189,15 @@ def _store(key: SigningKey, directory: Path, passphrase: bytes | None) -> None:
     private = key.private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
     )
-    target = Path(os.path.realpath(directory))
-    staging: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))  # 0700
-        _create(staging / PRIVATE_KEY, private, 0o600)
-        _create(staging / CERTIFICATE, certificate_pem(key.certificate), 0o644)
-        _sync(staging)
-        # A folder cannot replace one that has something in it: the kernel refuses to overwrite.
-        staging.replace(target)
-        _sync(target.parent)
-    except OSError as exc:
-        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise _occupied(directory) from exc
-        raise KeyFileError(f"cannot make keys in {directory}: {exc.strerror}") from exc
-    finally:
-        if staging is not None:  # already renamed when all went well
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _create(path: Path, content: bytes, mode: int) -> None:
-    """The mode is there from the first byte: nobody can open the file before it is private."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    files = {PRIVATE_KEY: folder.File(private, 0o600)}
+    for name, found in (
+        (CERTIFICATE, [key.certificate]),
+        (CHAIN, key.others),
+        (PREVIOUS, previous),
+    ):
+        if found:
+            files[name] = folder.File(b"".join(map(certificate_pem, found)), 0o644)
+    folder.make(directory, files)
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -222,6 +207,13 @@ def load(
     directory: Path, passphrase: bytes | None = None, *, now: datetime | None = None
 ) -> SigningKey:
     """The key in `directory`, ready to sign. Raises KeyFileError."""
+    key = pair(directory, passphrase)
+    refuse_expired(key.certificate, now or datetime.now(UTC))
+    return key
+
+
+def pair(directory: Path, passphrase: bytes | None = None) -> SigningKey:
+    """The key in `directory`, even one that has expired. Raises KeyFileError."""
     certificate = load_certificate(directory / CERTIFICATE)
     private = _load_private(directory / PRIVATE_KEY, passphrase)
     if private.public_key() != certificate.public_key():
@@ -229,9 +221,16 @@ def load(
             f"{directory}: {PRIVATE_KEY} and {CERTIFICATE} do not belong together",
             hint="put back the pair that was made together",
         )
-    key = SigningKey(private, certificate)
-    refuse_expired(key, now or datetime.now(UTC))
-    return key
+    return SigningKey(private, certificate, beside(directory, CHAIN))
+
+
+def beside(directory: Path, name: str) -> tuple[x509.Certificate, ...]:
+    """The certificates of a further file of that folder; none where it is not there.
+
+    Raises KeyFileError.
+    """
+    path = directory / name
+    return tuple(_certificates(_read(path), str(path))) if os.path.lexists(path) else ()
 
 
 def needs_passphrase(directory: Path) -> bool:
@@ -239,14 +238,14 @@ def needs_passphrase(directory: Path) -> bool:
     return b"ENCRYPTED" in _read(directory / PRIVATE_KEY)  # PKCS #8's or OpenSSL's own PEM label
 
 
-def refuse_expired(key: SigningKey, now: datetime) -> None:
+def refuse_expired(certificate: x509.Certificate, now: datetime) -> None:
     """Raise KeyFileError unless `now` lies in the certificate's validity."""
-    first = key.certificate.not_valid_before_utc
-    last = key.certificate.not_valid_after_utc
+    first = certificate.not_valid_before_utc
+    last = certificate.not_valid_after_utc
     if now > last:
         raise KeyFileError(
             f"the signing certificate expired on {last:%Y-%m-%d}",
-            hint="make new keys (build_media.py keys new DIR) and sign with those; "
+            hint="renew it (build_media.py keys renew OLD NEW) and sign with the new one; "
             "media already made stay valid",
         )
     if now < first:
@@ -263,20 +262,33 @@ def load_certificate(path: Path) -> x509.Certificate:
 
 def read_certificate(content: bytes, name: str) -> x509.Certificate:
     """The one PEM certificate in these bytes; errors call them `name`. Raises KeyFileError."""
-    try:
-        found = x509.load_pem_x509_certificates(content)
-        public = found[0].public_key()
-        found[0].subject, found[0].issuer  # decoded late: a damaged name is found here
-    except UNREADABLE as exc:
-        raise KeyFileError(f"{name} is not a PEM certificate that can be read") from exc
+    found = _certificates(content, name)
     if len(found) != 1:
         raise KeyFileError(f"{name} holds {len(found)} certificates, but must hold one")
+    return found[0]
+
+
+def _certificates(content: bytes, name: str) -> list[x509.Certificate]:
+    try:
+        found = x509.load_pem_x509_certificates(content)
+        for each in found:
+            refuse_kind(each, name)
+    except UNREADABLE as exc:
+        raise KeyFileError(f"{name} is not a PEM certificate that can be read") from exc
+    if len(found) > MOST_CERTIFICATES:
+        raise KeyFileError(f"{name} holds {len(found)} certificates, over {MOST_CERTIFICATES}")
+    return found
+
+
+def refuse_kind(certificate: x509.Certificate, name: str) -> None:
+    """Raise KeyFileError for a kind of key that signs nothing here, UNREADABLE for damage."""
+    public = certificate.public_key()
+    _ = certificate.subject, certificate.issuer  # decoded late: a damaged name is found here
     small = isinstance(public, rsa.RSAPublicKey) and public.key_size < SMALLEST_RSA_BITS
     if small or not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise KeyFileError(
             f"{name}: only RSA keys of {SMALLEST_RSA_BITS} bits or more and ECDSA keys can sign"
         )
-    return found[0]
 
 
 def _load_private(path: Path, passphrase: bytes | None) -> PrivateKey:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing import cms, keys
+from signing import cms_layout as layout
 from signing.errors import KeyFileError, SigningError, TamperedError, UntrustedError
 from signing.keys import SigningKey
 from tests.conftest import need
@@ -124,7 +125,7 @@ def test_not_one_der_signature(
 def rebuilt(
     signature: bytes,
     key: SigningKey,
-    change: Callable[[cms._SignedData, cms._SignerInfo], None],
+    change: Callable[[cms._SignedData, layout.SignerInfo], None],
 ) -> bytes:
     """The same message after `change`, its attributes signed again by the true key."""
     outer = asn1.decode_der(cms._ContentInfo, signature)
@@ -138,95 +139,95 @@ def rebuilt(
     return asn1.encode_der(outer)
 
 
-def attribute(oid: x509.ObjectIdentifier, *values: object) -> cms._Attribute:
+def attribute(oid: x509.ObjectIdentifier, *values: object) -> layout.Attribute:
     tlvs = [asn1.decode_der(asn1.TLV, asn1.encode_der(value)) for value in values]
-    return cms._Attribute(type=oid, values=asn1.SetOf(tlvs))
+    return layout.Attribute(type=oid, values=asn1.SetOf(tlvs))
 
 
-def without(signer: cms._SignerInfo, oid: x509.ObjectIdentifier) -> list[cms._Attribute]:
+def without(signer: layout.SignerInfo, oid: x509.ObjectIdentifier) -> list[layout.Attribute]:
     assert signer.signed is not None
     return [found for found in signer.signed.as_list() if found.type != oid]
 
 
-def no_content_type(_: cms._SignedData, signer: cms._SignerInfo) -> None:
-    signer.signed = asn1.SetOf(without(signer, cms._CONTENT_TYPE))
+def no_content_type(_: cms._SignedData, signer: layout.SignerInfo) -> None:
+    signer.signed = asn1.SetOf(without(signer, layout.CONTENT_TYPE))
 
 
-def other_content_type(_: cms._SignedData, signer: cms._SignerInfo) -> None:
-    rest = without(signer, cms._CONTENT_TYPE)
-    signer.signed = asn1.SetOf([*rest, attribute(cms._CONTENT_TYPE, OTHER_TYPE)])
+def other_content_type(_: cms._SignedData, signer: layout.SignerInfo) -> None:
+    rest = without(signer, layout.CONTENT_TYPE)
+    signer.signed = asn1.SetOf([*rest, attribute(layout.CONTENT_TYPE, OTHER_TYPE)])
 
 
-def no_digest(_: cms._SignedData, signer: cms._SignerInfo) -> None:
-    signer.signed = asn1.SetOf(without(signer, cms._MESSAGE_DIGEST))
+def no_digest(_: cms._SignedData, signer: layout.SignerInfo) -> None:
+    signer.signed = asn1.SetOf(without(signer, layout.MESSAGE_DIGEST))
 
 
-def second_digest(_: cms._SignedData, signer: cms._SignerInfo) -> None:
+def second_digest(_: cms._SignedData, signer: layout.SignerInfo) -> None:
     assert signer.signed is not None
-    extra = attribute(cms._MESSAGE_DIGEST, bytes(32))
+    extra = attribute(layout.MESSAGE_DIGEST, bytes(32))
     signer.signed = asn1.SetOf([*signer.signed.as_list(), extra])
 
 
-def digest_of_two_values(_: cms._SignedData, signer: cms._SignerInfo) -> None:
-    rest = without(signer, cms._MESSAGE_DIGEST)
-    both = attribute(cms._MESSAGE_DIGEST, bytes(32), bytes(31) + b"\1")
+def digest_of_two_values(_: cms._SignedData, signer: layout.SignerInfo) -> None:
+    rest = without(signer, layout.MESSAGE_DIGEST)
+    both = attribute(layout.MESSAGE_DIGEST, bytes(32), bytes(31) + b"\1")
     signer.signed = asn1.SetOf([*rest, both])
 
 
-def no_attributes(_: cms._SignedData, signer: cms._SignerInfo) -> None:
+def no_attributes(_: cms._SignedData, signer: layout.SignerInfo) -> None:
     signer.signed = None
 
 
-def unsigned_attribute(_: cms._SignedData, signer: cms._SignerInfo) -> None:
+def unsigned_attribute(_: cms._SignedData, signer: layout.SignerInfo) -> None:
     signer.unsigned = asn1.SetOf([attribute(OTHER_TYPE, b"x")])
 
 
-def weak_digest(message: cms._SignedData, signer: cms._SignerInfo) -> None:
-    signer.digest = cms._Algorithm(algorithm=SHA1, parameters=None)
+def weak_digest(message: cms._SignedData, signer: layout.SignerInfo) -> None:
+    signer.digest = layout.Algorithm(algorithm=SHA1, parameters=None)
     message.digests = asn1.SetOf([signer.digest])
 
 
-def unused_digest(message: cms._SignedData, _: cms._SignerInfo) -> None:
-    sha1 = cms._Algorithm(algorithm=SHA1, parameters=None)
+def unused_digest(message: cms._SignedData, _: layout.SignerInfo) -> None:
+    sha1 = layout.Algorithm(algorithm=SHA1, parameters=None)
     message.digests = asn1.SetOf([*message.digests.as_list(), sha1])
 
 
-def wrong_signature_kind(_: cms._SignedData, signer: cms._SignerInfo) -> None:
+def wrong_signature_kind(_: cms._SignedData, signer: layout.SignerInfo) -> None:
     sha512 = x509.ObjectIdentifier("1.2.840.113549.1.1.13")
-    signer.algorithm = cms._Algorithm(algorithm=sha512, parameters=None)
+    signer.algorithm = layout.Algorithm(algorithm=sha512, parameters=None)
 
 
-def other_message_version(message: cms._SignedData, _: cms._SignerInfo) -> None:
+def other_message_version(message: cms._SignedData, _: layout.SignerInfo) -> None:
     message.version = 3
 
 
-def other_signer_version(_: cms._SignedData, signer: cms._SignerInfo) -> None:
+def other_signer_version(_: cms._SignedData, signer: layout.SignerInfo) -> None:
     signer.version = 3
 
 
-def content_inside(message: cms._SignedData, _: cms._SignerInfo) -> None:
-    message.encapsulated = cms._Encapsulated(content_type=cms._DATA, content=CONTENT)
+def content_inside(message: cms._SignedData, _: layout.SignerInfo) -> None:
+    message.encapsulated = cms._Encapsulated(content_type=layout.DATA, content=CONTENT)
 
 
-def other_kind_of_content(message: cms._SignedData, _: cms._SignerInfo) -> None:
+def other_kind_of_content(message: cms._SignedData, _: layout.SignerInfo) -> None:
     message.encapsulated = cms._Encapsulated(content_type=OTHER_TYPE, content=None)
 
 
-def unused_certificate(message: cms._SignedData, _: cms._SignerInfo) -> None:
+def unused_certificate(message: cms._SignedData, _: layout.SignerInfo) -> None:
     assert message.certificates is not None
     extra = certified(Shape("Passenger")).certificate
     message.certificates = asn1.SetOf([*message.certificates.as_list(), extra])
 
 
-def revocation_list(message: cms._SignedData, _: cms._SignerInfo) -> None:
+def revocation_list(message: cms._SignedData, _: layout.SignerInfo) -> None:
     authority = certified(Shape(ca=True))
     builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
     builder = builder.last_update(NOW).next_update(NOW + YEAR)
     message.crls = asn1.SetOf([builder.sign(authority.private_key, hashes.SHA256())])
 
 
-def no_time(_: cms._SignedData, signer: cms._SignerInfo) -> None:
-    signer.signed = asn1.SetOf(without(signer, cms._SIGNING_TIME))
+def no_time(_: cms._SignedData, signer: layout.SignerInfo) -> None:
+    signer.signed = asn1.SetOf(without(signer, layout.SIGNING_TIME))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def no_time(_: cms._SignedData, signer: cms._SignerInfo) -> None:
 def test_rightly_signed_but_wrongly_built(
     key: SigningKey,
     signature: bytes,
-    change: Callable[[cms._SignedData, cms._SignerInfo], None],
+    change: Callable[[cms._SignedData, layout.SignerInfo], None],
     words: str,
 ) -> None:
     with refused(SigningError, words):
