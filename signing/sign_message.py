@@ -78,7 +78,7 @@ def message(content: Content, signers: Sequence[Signer], how: How = How()) -> by
     infos = [_signer_info(content, signer, how) for signer in signers]
     signed = _SignedData(
         version=1,
-        digests=asn1.SetOf([_digest(how.digest)]),
+        digests=asn1.SetOf([digest_algorithm(how.digest)]),
         encapsulated=_encapsulated(content),
         certificates=asn1.SetOf([tlv(der) for der in _certificates(signers)]),
         signers=asn1.SetOf(infos),
@@ -112,7 +112,7 @@ def _signer_info(content: Content, signer: Signer, how: How) -> SignerInfo:
     return SignerInfo(
         version=1,
         sid=IssuerAndSerial(issuer=issuer, serial=certificate.serial_number),
-        digest=_digest(how.digest),
+        digest=digest_algorithm(how.digest),
         signed=attributes,
         algorithm=_algorithm(certificate, how.digest),
         signature=made,
@@ -140,7 +140,7 @@ def _time(moment: datetime) -> bytes:
     return asn1.encode_der(asn1.GeneralizedTime(whole))
 
 
-def _digest(name: str) -> Algorithm:
+def digest_algorithm(name: str) -> Algorithm:
     return Algorithm(algorithm=layout.DIGEST_OIDS[name], parameters=asn1.Null())
 
 
