@@ -1,8 +1,9 @@
-"""Will this kernel load this driver? The kernel's side: what is known of it."""
+"""Will this kernel load this driver? The words: what is known of the kernel, and the answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,39 @@ class Kernel:
     hvci: bool | None = None  # memory integrity
     upgraded: bool | None = None  # from a Windows before 1607, whose cross-signed drivers go on
     block_list: bool | None = None  # Microsoft's list of vulnerable drivers is enforced
+
+
+class Kind(StrEnum):
+    """Who vouches for a file, in the words of Windows' driver signing."""
+
+    INBOX = "inbox"  # part of Windows
+    WHQL = "whql"  # passed Microsoft's hardware tests
+    ATTESTATION = "attestation"  # signed by Microsoft on its maker's word
+    ELAM = "elam"  # early-launch antimalware
+    MICROSOFT = "microsoft"  # signed by Microsoft, as neither of these
+    CROSS_SIGNED = "cross-signed"  # its maker, under a CA that Microsoft cross-certified
+    FLIGHT_SIGNED = "flight-signed"  # previews of Windows
+    TEST_SIGNED = "test-signed"  # under one of Microsoft's test roots
+    ORGANISATION = "organisation"  # by somebody the caller trusts
+    PUBLISHER = "publisher"  # under a public CA that no kernel knows
+    SELF_SIGNED = "self-signed"
+    UNTRUSTED = "untrusted"  # it holds, but nobody known here stands behind it
+    REVOKED = "revoked"  # its signer is distrusted
+    UNSIGNED = "unsigned"  # neither a signature of its own nor a catalog that lists it
+    TAMPERED = "tampered"  # not what was signed
+    UNREADABLE = "unreadable"  # its signature cannot be read
+
+
+class Answer(StrEnum):
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Would it load as a boot-start driver, would it on demand; and why, as one clause."""
+
+    boot: Answer
+    demand: Answer
+    reason: str

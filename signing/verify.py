@@ -1,0 +1,427 @@
+"""Who vouches for a file, and would that kernel load it? The procedure, step by step.
+
+The numbers are those of docs/signatures.md, which gives the reasons:
+(1) the executable's layout, and the entries of its certificate table;
+(2) the messages in them, and those nested in one another;
+(3)-(8) each signature judged (`signature`);
+(9) the class of each (`kernel_policy.classify`); the best one speaks for the file;
+(10) catalogs: whichever lists the file's digest is a signature like the others;
+(11) block lists: whatever the signature says, a file that one of them names does not load;
+(12) would that kernel load it, and may it replace another?
+
+What does not depend on the file is kept in a `Verifier`: roots, certificates read, links of chains
+verified, catalogs judged. Nothing here reads a clock, a network or a disk but the file itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from signing import catalog, image, indirect_data, kernel_policy, signature, signed_data
+from signing.block_list import Denied, Identity, Link
+from signing.block_list import Signer as Named
+from signing.certificate import Certificate
+from signing.der import without_filling
+from signing.errors import MalformedError, SigningError
+from signing.image import Image, Stream
+from signing.kernel import Answer, Kernel, Kind, Verdict
+from signing.path import Trust
+from signing.signature import Origin, Signature, Way
+from signing.signed_data import SignedData
+
+_MOST_SIGNATURES = 8  # of one file, nested ones among them
+_MOST_CATALOGS = 4  # looked into for one digest
+_CHUNK = 1 << 20
+_CATALOG_DIGESTS = ("sha1", "sha256")
+
+
+class CatalogRef(Protocol):
+    """A catalog that lists a digest, before anybody has looked at its signature."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> bytes: ...
+
+
+class Catalogs(Protocol):
+    def find(self, digest: bytes) -> Sequence[CatalogRef]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a file says of itself, for rules that go by names (its version resource)."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    version: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """A signature with its class, and the way up that makes it that."""
+
+    signature: Signature
+    kind: Kind
+    way: Way | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is known of a file's signatures."""
+
+    machine: str  # "" for what is no executable
+    digests: Mapping[str, bytes]  # of the file, as far as somebody asked
+    vouchers: tuple[Voucher, ...]  # the one that counts first
+    kind: Kind
+    verdict: Verdict
+    denied: Denied | None
+    oddities: tuple[str, ...]  # clauses
+    hidden: bool  # bytes that nobody signed lie inside its signature (CVE-2013-3900)
+    problem: str  # why it, or its signature, cannot be read; one clause
+
+    @property
+    def best(self) -> Voucher | None:
+        return self.vouchers[0] if self.vouchers else None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing good can be said of it: `verify` fails for such a file."""
+        return self.denied is not None or self.kind in _REFUSED
+
+    def why_no_replacement(self, *, boot: bool) -> str:
+        """Why it must not take another file's place, as a clause; "" where it may.
+
+        `boot`: in the place of a boot-start driver. Stricter than a kernel: a certificate that ran
+        out needs a timestamp, and nothing may be hidden in the file.
+        """
+        if self.denied is not None:
+            return self.denied.reason
+        best = self.best
+        if best is None or self.kind not in _GOOD or best.way is None:
+            return self.verdict.reason
+        if self.hidden:
+            return "bytes that nobody signed lie inside its signature"
+        if best.way.passing:
+            return f"{best.way.passing[0].clause}, and no timestamp says that it was signed before"
+        answer = self.verdict.boot if boot else self.verdict.demand
+        if answer is Answer.NO or (answer is Answer.UNKNOWN and self.kind is not Kind.ORGANISATION):
+            return self.verdict.reason
+        return ""
+
+
+_REFUSED = (
+    Kind.TAMPERED,
+    Kind.UNREADABLE,
+    Kind.REVOKED,
+    Kind.UNTRUSTED,
+    Kind.SELF_SIGNED,
+    Kind.UNSIGNED,
+)
+_GOOD = (
+    Kind.INBOX,
+    Kind.WHQL,
+    Kind.ATTESTATION,
+    Kind.ELAM,
+    Kind.MICROSOFT,
+    Kind.CROSS_SIGNED,
+    Kind.ORGANISATION,
+)
+_UNKNOWN = Kernel()
+_NOTHING_ODD: tuple[tuple[str, ...], bool] = ((), False)
+
+
+@dataclass(slots=True)
+class Verifier:
+    """What stays the same from file to file.
+
+    `now`: aware; the moment that decides where no timestamp does. `catalogs_known`: `catalogs`
+    holds all that the Windows in question has. `blocked`: what a block list says of a file.
+    """
+
+    trust: Trust
+    now: datetime
+    kernel: Kernel = _UNKNOWN
+    catalogs: Catalogs | None = None
+    catalogs_known: bool = False
+    blocked: Callable[[Identity], Denied | None] | None = None
+    _judged: dict[bytes, tuple[frozenset[bytes], tuple[Signature, ...]]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def verify(self, stream: Stream, about: About | None = None) -> Report:
+        """The report of an executable or of any other file. Raises OSError, and nothing else."""
+        try:
+            layout = image.read(stream)
+        except MalformedError as exc:
+            return self._plain(stream, about, exc)
+        try:
+            return self._executable(stream, layout, about or About())
+        except SigningError as exc:
+            return self._unreadable(layout.machine, str(exc))
+
+    # --- executables ----------------------------------------------------------------------
+
+    def _executable(self, stream: Stream, layout: Image, about: About) -> Report:
+        # (1) Where the signature lies, and what it would be about.
+        entries = image.entries(stream, layout) if layout.is_signed else ()
+        # (2) What is in there.
+        oddities = list(layout.oddities)
+        messages: list[tuple[Origin, SignedData]] = []
+        hidden = False
+        for entry in entries:
+            if entry.kind != image.PKCS_SIGNED_DATA:
+                oddities.append(f"an entry of kind {entry.kind} in its certificate table")
+                continue
+            encoded, filling = without_filling(entry.content, "signature")
+            if any(filling) or len(filling) > 7:
+                hidden = True
+                oddities.append(f"{len(filling)} bytes that nobody signed lie behind its signature")
+            messages += _with_nested(signed_data.read(encoded))
+        # (3) The digests, all in one pass.
+        contents = [_content(message) for _, message in messages]
+        wanted = {found.algorithm for found in contents} - {""}
+        if self.blocked or (self.catalogs and not messages):
+            wanted |= {*_CATALOG_DIGESTS}
+        digests = image.digests(stream, layout, sorted(wanted)) if wanted else {}
+        # (4) to (8) What each is worth.
+        vouchers: list[Voucher] = []
+        for (origin, message), content in zip(messages, contents, strict=True):
+            named = _named(stream, layout, content, digests)
+            judged = signature.judge(message, named, self.trust, self.now, origin=origin)
+            vouchers += (_voucher(each) for each in judged)
+        return self._report(stream, layout, vouchers, digests, about, (tuple(oddities), hidden))
+
+    def _report(
+        self,
+        stream: Stream,
+        layout: Image,
+        vouchers: list[Voucher],
+        digests: dict[str, bytes],
+        about: About,
+        odd: tuple[tuple[str, ...], bool],
+    ) -> Report:
+        # (10) Where its own signatures are not enough.
+        if self.catalogs and not any(each.kind in _GOOD for each in vouchers):
+            missing = [each for each in _CATALOG_DIGESTS if each not in digests]
+            digests |= image.digests(stream, layout, missing) if missing else {}
+            vouchers += self._from_catalogs(digests)
+        vouchers = _ordered(vouchers)
+        denied = self._denied(stream, layout, digests, vouchers, about)
+        return self._concluded(layout.machine, digests, vouchers, denied, odd)
+
+    def _denied(
+        self,
+        stream: Stream,
+        layout: Image | None,
+        digests: Mapping[str, bytes],
+        vouchers: Sequence[Voucher],
+        about: About,
+    ) -> Denied | None:
+        # (11) Whatever the signature says.
+        if self.blocked is None:
+            return None
+        known = dict(digests)
+        if layout is not None:
+            for algorithm in _CATALOG_DIGESTS:
+                known[f"page-{algorithm}"] = image.first_page(stream, layout, algorithm)
+        signers = tuple(
+            _signer(each.signature) for each in vouchers if each.signature.signer is not None
+        )
+        return self.blocked(Identity(known, about.names, about.version, signers))
+
+    def _concluded(
+        self,
+        machine: str,
+        digests: Mapping[str, bytes],
+        vouchers: Sequence[Voucher],
+        denied: Denied | None,
+        odd: tuple[tuple[str, ...], bool],
+    ) -> Report:
+        # (12) What the kernel says to that.
+        best = vouchers[0] if vouchers else None
+        kind = best.kind if best else Kind.UNSIGNED
+        if denied is not None:
+            verdict = Verdict(Answer.NO, Answer.NO, denied.reason)
+        elif best is None:
+            verdict = kernel_policy.unsigned(self.kernel, catalogs_known=self.catalogs_known)
+        else:
+            verdict = kernel_policy.would_load(best.signature, kind, best.way, self.kernel)
+        return Report(
+            machine=machine,
+            digests=digests,
+            vouchers=tuple(vouchers),
+            kind=kind,
+            verdict=verdict,
+            denied=denied,
+            oddities=odd[0],
+            hidden=odd[1],
+            problem=best.signature.problem if best else "",
+        )
+
+    def _unreadable(self, machine: str, problem: str) -> Report:
+        verdict = Verdict(Answer.NO, Answer.NO, f"its signature cannot be read: {problem}")
+        return Report(
+            machine=machine,
+            digests={},
+            vouchers=(),
+            kind=Kind.UNREADABLE,
+            verdict=verdict,
+            denied=None,
+            oddities=(),
+            hidden=False,
+            problem=problem,
+        )
+
+    # --- other files ----------------------------------------------------------------------
+
+    def _plain(self, stream: Stream, about: About | None, why: MalformedError) -> Report:
+        """INF files, libraries of data, damaged executables: only a catalog speaks for those."""
+        digests = _flat(stream)
+        if self._looks_executable(stream):
+            return self._unreadable("", str(why))
+        vouchers = sorted(self._from_catalogs(digests), key=_rank)
+        flat = {f"flat-{name}": digest for name, digest in digests.items()}
+        denied = self._denied(stream, None, flat, vouchers, about or About())
+        report = self._concluded("", digests, vouchers, denied, _NOTHING_ODD)
+        if vouchers or denied:
+            return report
+        return replace(report, problem="it is no executable, and no catalog at hand lists it")
+
+    @staticmethod
+    def _looks_executable(stream: Stream) -> bool:
+        return image.read_at(stream, 0, 2) == b"MZ"
+
+    # --- catalogs -------------------------------------------------------------------------
+
+    def _from_catalogs(self, digests: Mapping[str, bytes]) -> list[Voucher]:
+        found: list[Voucher] = []
+        for algorithm in reversed(_CATALOG_DIGESTS):
+            digest = digests.get(algorithm, b"")
+            if not digest or self.catalogs is None:
+                continue
+            for ref in self.catalogs.find(digest)[:_MOST_CATALOGS]:
+                found += (_voucher(each) for each in self._listed(ref, algorithm, digest))
+            if any(each.kind in _GOOD for each in found):
+                break
+        return found
+
+    def _listed(self, ref: CatalogRef, algorithm: str, digest: bytes) -> tuple[Signature, ...]:
+        """The signatures of a catalog, as ones of the file; () where it does not list it now."""
+        try:
+            content = ref.read()
+            key = hashlib.sha256(content).digest()
+            if key not in self._judged:
+                self._judged[key] = self._judge_catalog(content, ref.name)
+        except (OSError, SigningError):
+            return ()
+        members, signatures = self._judged[key]
+        if digest not in members:
+            return ()
+        return tuple(
+            replace(each, algorithm=algorithm, digest=digest, place=ref.name) for each in signatures
+        )
+
+    def _judge_catalog(
+        self, content: bytes, name: str
+    ) -> tuple[frozenset[bytes], tuple[Signature, ...]]:
+        message = signed_data.read(content, "catalog")
+        members = catalog.members(message)
+        # Every member is listed by what its signers signed; which one is asked for comes later.
+        named = signature.Named(
+            algorithm="sha256", digest=b"", is_intact=True, content_type=message.content_type
+        )
+        judged = signature.judge(
+            message, named, self.trust, self.now, origin=Origin.CATALOG, place=name
+        )
+        return members, judged
+
+
+def _flat(stream: Stream) -> dict[str, bytes]:
+    totals: dict[str, Any] = {
+        name: hashlib.new(name, usedforsecurity=False) for name in _CATALOG_DIGESTS
+    }
+    stream.seek(0)
+    while data := stream.read(_CHUNK):
+        for total in totals.values():
+            total.update(data)
+    return {name: total.digest() for name, total in totals.items()}
+
+
+def _with_nested(message: SignedData) -> list[tuple[Origin, SignedData]]:
+    """A message and those nested in its signers, one level deep: Windows has no more either."""
+    found = [(Origin.EMBEDDED, message)]
+    for signer in message.signers:
+        for encoded in signer.unsigned.get(signature.NESTED, ()):
+            if len(found) < _MOST_SIGNATURES:
+                found.append((Origin.NESTED, signed_data.read(encoded)))
+    return found
+
+
+def _content(message: SignedData) -> indirect_data.IndirectData:
+    if message.content_type != indirect_data.INDIRECT_DATA:
+        raise MalformedError("signature", 0, "it is not about an executable")
+    return indirect_data.read(message.content)
+
+
+def _named(
+    stream: Stream,
+    layout: Image,
+    content: indirect_data.IndirectData,
+    digests: Mapping[str, bytes],
+) -> signature.Named:
+    computed = digests.get(content.algorithm, b"")
+    # (6) Only of a file that is what was signed: the tables cost as much as the digest.
+    fit = all(
+        image.page_hashes(stream, layout, each.algorithm) == each.table for each in content.pages
+    )
+    return signature.Named(
+        content.algorithm,
+        content.digest,
+        content.subject == indirect_data.PE_IMAGE and computed == content.digest != b"",
+        indirect_data.INDIRECT_DATA,
+        bool(content.pages),
+        fit,
+    )
+
+
+def _voucher(judged: Signature) -> Voucher:
+    kind, way = kernel_policy.classify(judged)
+    return Voucher(judged, kind, way)
+
+
+def _ordered(vouchers: Sequence[Voucher]) -> list[Voucher]:
+    """(9) The best one speaks for the file, the first of these.
+
+    Where one signature in the file is not about the file, the others in it do not help: somebody
+    changed something. A catalog that lists the file as it is does.
+    """
+    if any(each.kind is Kind.TAMPERED for each in vouchers):
+        return sorted(vouchers, key=lambda each: (_is_own(each), each.kind is not Kind.TAMPERED))
+    return sorted(vouchers, key=_rank)
+
+
+def _is_own(voucher: Voucher) -> bool:
+    return voucher.signature.origin is not Origin.CATALOG or voucher.kind not in _GOOD
+
+
+def _rank(voucher: Voucher) -> tuple[int, bool, int]:
+    passing = len(voucher.way.passing) if voucher.way else 0
+    return kernel_policy.RANKS.index(voucher.kind), voucher.signature.is_weak, passing
+
+
+def _signer(judged: Signature) -> Named:
+    leaf = judged.signer
+    chain: Sequence[Certificate] = ()
+    if judged.ways:
+        chain = judged.ways[0].chain.certificates
+    elif leaf is not None:
+        chain = (leaf,)
+    return Named(
+        publisher=leaf.name if leaf else "",
+        chain=tuple(Link(each.tbs, each.name) for each in chain),
+        purposes=(leaf.purposes if leaf else None) or frozenset(),
+    )
