@@ -1,0 +1,170 @@
+"""What of one installation decides which drivers its kernel loads: `signing.kernel.Kernel`, filled.
+
+Secure Boot: `Control\\SecureBoot\\State` is volatile (none of the five hives of Windows 8 to 10 at
+hand has it, though Windows writes it on every start). So it is told by the firmware of the machine
+at hand, by the loader that the boot entry names (a BIOS has none), by what Windows measured and
+logged at its last starts (`evidence.secure_boot`), or not at all.
+
+The end of cross-signed trust of April 2026 is an App Control policy, with one GUID for evaluation
+and one for enforcement (Microsoft "The Windows Driver Policy"), for Windows 11 24H2 and Server 2025
+on. It is found as a file below `CiPolicies\\Active`, of Windows or of the EFI system partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recoverykit.code_integrity import Fact, Findings, boot_entry, places, registry
+from recoverykit.code_integrity.places import PolicyPlace
+from recoverykit.evidence import secure_boot as last_starts
+from recoverykit.model import Gap, Source, Volume, WindowsInstall
+from signing.kernel import Kernel
+
+# Facts beyond the fields of Kernel.
+MORE = (
+    *("boot_upgraded", "whql_required", "driver_policy", "custom_signers", "upgrade_running"),
+    *("s_mode", "smart_app_control", "debug", "loader"),
+    *("hypervisor_launch", "vsm_launch", "boot_hvci"),
+)
+ENFORCED, EVALUATED, ABSENT = "enforced", "evaluated", "absent"  # of the fact "driver_policy"
+
+_WINDOWS_8, _1607, _11_24H2 = 9200, 14393, 26100
+_ENFORCED = "{8f9cb695-5d48-48d6-a329-7202b44607e3}.cip"
+_EVALUATED = "{784c4414-79f4-4c32-a6a5-f0fb42a51d0d}.cip"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKernel:
+    """A kernel, where each thing that is known of it stands, and what could not be told."""
+
+    kernel: Kernel
+    facts: tuple[Fact, ...]
+    gaps: tuple[Gap, ...]
+
+    def fact(self, name: str) -> Fact | None:
+        return next((fact for fact in self.facts if fact.name == name), None)
+
+
+def kernel_of(
+    install: WindowsInstall,
+    boot_volumes: Sequence[tuple[Volume, Path]] = (),
+    *,
+    secure_boot: bool | None = None,
+) -> TargetKernel:
+    """What is known of an installation's kernel. Never raises on bad input.
+
+    `boot_volumes`: other volumes that may hold its boot files, with where they are mounted;
+    `secure_boot`: as the firmware of this very machine says, where the installation is at home.
+    """
+    found = Findings()
+    hives = registry.Registry(install, found)
+    registry.collect(hives)
+    facts, gaps = boot_entry.settings(install, boot_volumes)
+    found.facts.update({fact.name: fact for fact in facts})
+    found.gaps += gaps
+    registry.memory_integrity(hives)
+    registry.block_list(hives)
+    _secure_boot(install, found, secure_boot)
+    _driver_policy(install, found, boot_volumes)
+    return TargetKernel(_kernel(found), tuple(found.facts.values()), tuple(found.gaps))
+
+
+def _kernel(found: Findings) -> Kernel:
+    return Kernel(
+        build=found.number("build"),
+        revision=found.number("revision"),
+        architecture=found.text("architecture"),
+        server=found.flag("server"),
+        secure_boot=found.flag("secure_boot"),
+        test_signing=found.flag("test_signing"),
+        no_integrity_checks=found.flag("no_integrity_checks"),
+        flight_signing=found.flag("flight_signing"),
+        hvci=found.flag("hvci"),
+        upgraded=found.flag("upgraded"),
+        block_list=found.flag("block_list"),
+    )
+
+
+# --- Secure Boot --------------------------------------------------------------------------
+
+
+def _secure_boot(install: WindowsInstall, found: Findings, firmware: bool | None) -> None:
+    name = "secure_boot"
+    if firmware is not None:
+        found.say(name, Source("firmware"), "the firmware of this machine says so", value=firmware)
+        return
+    if found.before(_WINDOWS_8):
+        found.say(name, found.facts["build"].source, "Windows before 8 has none", value=False)
+        return
+    if found.text(boot_entry.LOADER).endswith(".exe"):
+        source = found.facts[boot_entry.LOADER].source
+        found.say(name, source, "a BIOS starts it", value=False)
+        return
+    seen = []
+    for item in last_starts.collect(install):
+        if isinstance(item, Gap):
+            found.gaps.append(item)
+        else:
+            seen.append(item)
+    told = [one for one in seen if _means(found, one) is not None]
+    newest = max(told, key=lambda one: one.when, default=None)
+    if newest is None:
+        found.miss(Source(install.folder), "Whether Secure Boot is on cannot be told.")
+        return
+    text = f"so it was at the start of {newest.when:%Y-%m-%d %H:%M} UTC"
+    found.say(name, newest.source, text, value=bool(_means(found, newest)))
+
+
+def _means(found: Findings, start: last_starts.Start) -> bool | None:
+    """What a start tells of Secure Boot: without it, Microsoft's own signatures are not asked for.
+
+    They are not either where a registry value says so; nor in test mode, which there is without
+    Secure Boot only.
+    """
+    if start.secure_boot is not None:
+        return start.secure_boot
+    if start.whql is None or start.by_settings:
+        return None
+    if start.whql:
+        return True
+    return False if found.flag("upgraded") is False and not found.before(_1607) else None
+
+
+# --- the end of cross-signed trust --------------------------------------------------------
+
+
+def _driver_policy(
+    install: WindowsInstall, found: Findings, boot_volumes: Sequence[tuple[Volume, Path]]
+) -> None:
+    """How far the policy is that ends the trust in cross-signed drivers."""
+    name = "driver_policy"
+    if found.before(_11_24H2):
+        found.say(name, found.facts["build"].source, "this Windows has none", value=ABSENT)
+        return
+    listed = list(places.policies_of(install, boot_volumes))
+    files = {one.name.lower(): one for one in listed if isinstance(one, PolicyPlace)}
+    gaps = [one for one in listed if isinstance(one, Gap)]
+    found.gaps += gaps
+    if _ENFORCED in files:
+        found.say(name, files[_ENFORCED].source, "its policy file is there", value=ENFORCED)
+        return
+    folder = Source(f"{install.folder}/System32/CodeIntegrity/CiPolicies/Active")
+    if gaps or not _is_complete(found, boot_volumes):
+        found.miss(
+            folder,
+            "Whether cross-signed drivers are still trusted cannot be told: the"
+            " policies of the EFI system partition were not seen.",
+        )
+    elif _EVALUATED in files:
+        text = "the policy file for its evaluation is there"
+        found.say(name, files[_EVALUATED].source, text, value=EVALUATED)
+    else:
+        found.say(name, folder, "it has no policy file", value=ABSENT)
+
+
+def _is_complete(found: Findings, boot_volumes: Sequence[tuple[Volume, Path]]) -> bool:
+    """Whether every place was seen that a policy of this Windows may lie in."""
+    is_bios = found.text(boot_entry.LOADER).endswith(".exe")
+    return is_bios or any(volume.is_esp for volume, _ in boot_volumes)
