@@ -18,9 +18,9 @@ from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
 from signing import der, keys
@@ -116,7 +116,7 @@ class Certificate:
     scheme: Scheme
     signature: bytes
     tbs: bytes  # what its issuer signed
-    key: CertificatePublicKeyTypes
+    key: PublicKeyTypes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -229,9 +229,17 @@ def _issued_by(child: Certificate, parent: Certificate) -> bool:
     return holds(parent.key, child.signature, child.tbs, child.digest, child.scheme)
 
 
-def holds(
-    key: CertificatePublicKeyTypes, signature: bytes, data: bytes, digest: str, scheme: Scheme
-) -> bool:
+@lru_cache(maxsize=_KEPT)
+def issued_by_key(child: Certificate, public: bytes) -> bool:
+    """The same for a key without a certificate (SubjectPublicKeyInfo, DER)."""
+    try:
+        key = serialization.load_der_public_key(public)
+    except keys.UNREADABLE:
+        return False
+    return holds(key, child.signature, child.tbs, child.digest, child.scheme)
+
+
+def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, scheme: Scheme) -> bool:
     """Whether `key` made `signature` over `data`, digested with `digest` ("sha256").
 
     False for what is not known here as well: a kind of key, a curve, a digest.
@@ -260,7 +268,7 @@ def holds(
     return False
 
 
-def bare_digest(key: CertificatePublicKeyTypes, signature: bytes, expected: bytes) -> bool:
+def bare_digest(key: PublicKeyTypes, signature: bytes, expected: bytes) -> bool:
     """Whether an RSA key signed the digest itself, without the DigestInfo of PKCS #1 around it.
 
     VeriSign's timestamp service did until about 2012. Fit for nothing but its countersignatures.

@@ -55,7 +55,8 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A way up. `certificates`: the signer's first; the root's last."""
+    """A way up. `certificates`: the signer's first; the root's last, where it has one: of a root
+    that is known by its key alone, what that key signed is the last."""
 
     certificates: tuple[Certificate, ...]
     anchor: Anchor
@@ -71,7 +72,12 @@ class Chain:
     @property
     def is_weak(self) -> bool:
         """Whether somebody on the way up signed with SHA-1 or worse; the root is believed."""
-        return any(each.digest not in STRONG for each in self.certificates[:-1])
+        return any(each.digest not in STRONG for each in self.issued)
+
+    @property
+    def issued(self) -> tuple[Certificate, ...]:
+        """Those that are believed for the sake of the one above."""
+        return self.certificates[:-1] if self.anchor.der else self.certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +137,26 @@ class _Search:
     def climb(self, way: tuple[Certificate, ...]) -> None:
         """Depth is bounded by `_DEEPEST`, breadth by the steps that are left."""
         last = way[-1]
-        if any(anchor.der == last.der and self._end(way, anchor) for anchor in self._of(last)):
+        if any(each.der == last.der and self._end(way, each) for each in self._of(last)):
             return
         if last.is_self_issued or len(way) > _DEEPEST:
             return
         for anchor in self.trust.anchors(last.issuer):
-            for above in readable((anchor.der,)):
-                if above not in way and self._is_issued(last, above):
-                    self._end((*way, above), anchor)
+            self._try(way, anchor)
         for above in self.pool.get(last.issuer, ()):
             if above not in way and not above.is_self_issued and self._is_issued(last, above):
                 self.climb((*way, above))
+
+    def _try(self, way: tuple[Certificate, ...], anchor: Anchor) -> None:
+        last = way[-1]
+        if not anchor.der:
+            self.steps -= 1
+            if self.steps > 0 and certificate.issued_by_key(last, anchor.key):
+                self._end(way, anchor)
+            return
+        for above in readable((anchor.der,)):
+            if above not in way and self._is_issued(last, above):
+                self._end((*way, above), anchor)
 
     def _of(self, last: Certificate) -> tuple[Anchor, ...]:
         return self.trust.anchors(last.subject)
@@ -180,6 +195,8 @@ def flaws(chain: Chain, purpose: str, at: datetime | None) -> tuple[Fault, ...]:
     `at`: aware; None leaves validity out, as the kernel does.
     """
     found = [*_purpose_flaws(chain, purpose), *_issuing_flaws(chain)]
+    if at is not None:
+        found += _root_flaws(chain, purpose, at)
     for each in chain.certificates:
         if each.unknown:
             found.append(Fault(Flaw.EXTENSION, f"{_quoted(each)} asks for what is not known here"))
@@ -195,7 +212,7 @@ def flaws(chain: Chain, purpose: str, at: datetime | None) -> tuple[Fault, ...]:
             clause = f"the certificate of {_quoted(each)} began only on {day}"
             found.append(Fault(Flaw.NOT_YET_VALID, clause))
     if chain.is_weak:
-        worst = next(each for each in chain.certificates if each.digest not in STRONG)
+        worst = next(each for each in chain.issued if each.digest not in STRONG)
         kind = (worst.digest or "an unknown digest").upper()
         found.append(Fault(Flaw.WEAK, f"the certificate of {_quoted(worst)} rests on {kind}"))
     return tuple(found)
@@ -218,10 +235,22 @@ def _purpose_flaws(chain: Chain, purpose: str) -> Iterable[Fault]:
         yield Fault(Flaw.PURPOSE, f"the root {chain.anchor.name} is not trusted for {called}")
 
 
+def _root_flaws(chain: Chain, purpose: str, at: datetime) -> Iterable[Fault]:
+    """What Microsoft's root program says of a root it wants to be rid of."""
+    name = chain.anchor.name
+    disabled, closed = chain.anchor.disabled, chain.anchor.closed
+    if disabled and disabled.covers(purpose) and at >= disabled.since:
+        clause = f"the root {name} is not trusted for what was signed since {disabled.since.date()}"
+        yield Fault(Flaw.DISTRUSTED, clause)
+    if closed and closed.covers(purpose) and chain.leaf.not_before >= closed.since:
+        clause = f"the root {name} is not trusted for certificates since {closed.since.date()}"
+        yield Fault(Flaw.DISTRUSTED, clause)
+
+
 def _issuing_flaws(chain: Chain) -> Iterable[Fault]:
     below = 0  # CAs between this one and the leaf that are not self-issued
     for each in chain.certificates[1:]:
-        is_root = each is chain.certificates[-1]
+        is_root = each not in chain.issued
         # The oldest roots are of version 1, which cannot say that they are CAs.
         if not (each.may_issue or (is_root and not each.is_ca and each.is_self_issued)):
             yield Fault(Flaw.NOT_A_CA, f"{_quoted(each)} may not issue certificates")

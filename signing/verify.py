@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from signing import catalog, image, indirect_data, kernel_policy, signature, signed_data
 from signing.block_list import Denied, Identity, Link
 from signing.block_list import Signer as Named
+from signing.catalog import Catalog
 from signing.certificate import Certificate
 from signing.der import without_filling
 from signing.errors import MalformedError, SigningError
@@ -148,7 +149,7 @@ class Verifier:
     catalogs: Catalogs | None = None
     catalogs_known: bool = False
     blocked: Callable[[Identity], Denied | None] | None = None
-    _judged: dict[bytes, tuple[frozenset[bytes], tuple[Signature, ...]]] = field(
+    _judged: dict[bytes, tuple[Catalog, tuple[Signature, ...]]] = field(
         default_factory=dict, repr=False
     )
 
@@ -318,18 +319,19 @@ class Verifier:
                 self._judged[key] = self._judge_catalog(content, ref.name)
         except (OSError, SigningError):
             return ()
-        members, signatures = self._judged[key]
-        if digest not in members:
+        listing, signatures = self._judged[key]
+        member = listing.find(digest)
+        if member is None or member.digests.get(algorithm) != digest:
             return ()
         return tuple(
             replace(each, algorithm=algorithm, digest=digest, place=ref.name) for each in signatures
         )
 
-    def _judge_catalog(
-        self, content: bytes, name: str
-    ) -> tuple[frozenset[bytes], tuple[Signature, ...]]:
+    def _judge_catalog(self, content: bytes, name: str) -> tuple[Catalog, tuple[Signature, ...]]:
         message = signed_data.read(content, "catalog")
-        members = catalog.members(message)
+        if message.content_type != catalog.TRUST_LIST:
+            raise MalformedError("catalog", 0, "it is another kind of message")
+        listing = catalog.read(message.content)
         # Every member is listed by what its signers signed; which one is asked for comes later.
         named = signature.Named(
             algorithm="sha256", digest=b"", is_intact=True, content_type=message.content_type
@@ -337,7 +339,7 @@ class Verifier:
         judged = signature.judge(
             message, named, self.trust, self.now, origin=Origin.CATALOG, place=name
         )
-        return members, judged
+        return listing, judged
 
 
 def _flat(stream: Stream) -> dict[str, bytes]:
