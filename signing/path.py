@@ -102,8 +102,12 @@ class Trust:
         object.__setattr__(self, "_own", own)
 
     def anchors(self, subject: bytes) -> tuple[Anchor, ...]:
-        """Those of that name (DER)."""
-        return (*self._own.get(subject, ()), *(roots.by_subject(subject) if self.windows else ()))
+        """Those of that name (DER). What firmware believes is no root of Windows."""
+        own = self._own.get(subject, ())
+        if not self.windows:
+            return own
+        known = roots.by_subject(subject)
+        return (*own, *(each for each in known if each.store is not Store.FIRMWARE))
 
 
 def readable(encoded: Iterable[bytes]) -> tuple[Certificate, ...]:

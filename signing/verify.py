@@ -19,6 +19,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from signing import catalog, image, indirect_data, kernel_policy, signature, signed_data
@@ -38,6 +39,7 @@ _MOST_SIGNATURES = 8  # of one file, nested ones among them
 _MOST_CATALOGS = 4  # looked into for one digest
 _CHUNK = 1 << 20
 _CATALOG_DIGESTS = ("sha1", "sha256")
+_TBS_DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512")  # that rules name certificates by
 
 
 class CatalogRef(Protocol):
@@ -424,6 +426,13 @@ def _signer(judged: Signature) -> Named:
         chain = (leaf,)
     return Named(
         publisher=leaf.name if leaf else "",
-        chain=tuple(Link(each.tbs, each.name) for each in chain),
+        chain=tuple(Link(_tbs_digests(each), each.name) for each in chain),
         purposes=(leaf.purposes if leaf else None) or frozenset(),
     )
+
+
+@lru_cache(maxsize=1024)
+def _tbs_digests(found: Certificate) -> dict[str, bytes]:
+    return {
+        name: hashlib.new(name, found.tbs, usedforsecurity=False).digest() for name in _TBS_DIGESTS
+    }
