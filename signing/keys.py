@@ -230,12 +230,14 @@ def beside(directory: Path, name: str) -> tuple[x509.Certificate, ...]:
     Raises KeyFileError.
     """
     path = directory / name
-    return tuple(_certificates(_read(path), str(path))) if os.path.lexists(path) else ()
+    return tuple(_certificates(read_file(path), str(path))) if os.path.lexists(path) else ()
 
 
 def needs_passphrase(directory: Path) -> bool:
     """Whether `load` wants one, so that a person is asked only then. Raises KeyFileError."""
-    return b"ENCRYPTED" in _read(directory / PRIVATE_KEY)  # PKCS #8's or OpenSSL's own PEM label
+    return b"ENCRYPTED" in read_file(
+        directory / PRIVATE_KEY
+    )  # PKCS #8's or OpenSSL's own PEM label
 
 
 def refuse_expired(certificate: x509.Certificate, now: datetime) -> None:
@@ -257,7 +259,7 @@ def refuse_expired(certificate: x509.Certificate, now: datetime) -> None:
 
 def load_certificate(path: Path) -> x509.Certificate:
     """The one PEM certificate in `path`. Raises KeyFileError."""
-    return read_certificate(_read(path), str(path))
+    return read_certificate(read_file(path), str(path))
 
 
 def read_certificate(content: bytes, name: str) -> x509.Certificate:
@@ -292,7 +294,7 @@ def refuse_kind(certificate: x509.Certificate, name: str) -> None:
 
 
 def _load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
-    content = _read(path)
+    content = read_file(path)
     try:
         private = serialization.load_pem_private_key(content, passphrase)
     except TypeError as exc:  # what cryptography raises for one passphrase too few or too many
@@ -306,7 +308,8 @@ def _load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
     return private
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A key file; none is larger than is read. Raises KeyFileError."""
     try:
         with path.open("rb") as stream:
             return stream.read(LARGEST_FILE)
