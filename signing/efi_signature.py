@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from cryptography import x509
+
 from signing import certificate, der, signed_data
 from signing.certificate import DIGESTS, Certificate
 from signing.der import Cursor
@@ -32,6 +34,22 @@ EFI_GUID = 0x0EF1  # wCertificateType
 _INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
 _STRUCTURE = "signature"
 _MOST_ABOVE = 64  # certificates looked at above one signer
+# Critical extensions that OpenSSL understands (X509_supported_extension) but Windows' rules do not
+# know. Name constraints are left out: it obeys them, and nobody does here.
+_OPENSSL_KNOWS = frozenset(
+    (
+        "2.16.840.1.113730.1.1",  # Netscape's certificate type: Debian's CA for Secure Boot
+        "2.5.29.31",  # cRLDistributionPoints
+        "2.5.29.33",  # policyMappings
+        "2.5.29.36",  # policyConstraints
+        "2.5.29.54",  # inhibitAnyPolicy
+        "2.5.29.15",
+        "2.5.29.17",
+        "2.5.29.19",
+        "2.5.29.32",
+        "2.5.29.37",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +203,7 @@ def _above(
     by_subject: dict[bytes, list[Certificate]] = {}
     for each in pool:
         by_subject.setdefault(each.subject, []).append(each)
-    if strict and signer.unknown:
+    if strict and not _is_understood(signer):
         return ()
     found = [signer]
     depths = [0]  # CAs between each of `found` and the signer
@@ -202,10 +220,21 @@ def _above(
 
 
 def _may_stand_above(parent: Certificate, below: int) -> bool:
-    if parent.unknown or (parent.path_length is not None and below > parent.path_length):
+    if not _is_understood(parent):
+        return False
+    if parent.path_length is not None and below > parent.path_length:
         return False
     # Version 1 of X.509 cannot say that it is a CA: OpenSSL believes such roots.
     return parent.may_issue or (parent.is_self_issued and not parent.is_ca)
+
+
+def _is_understood(each: Certificate) -> bool:
+    """Whether no critical extension asks for what OpenSSL does not know."""
+    if not each.unknown:
+        return True
+    extensions = x509.load_der_x509_certificate(each.der).extensions
+    asked = {one.oid.dotted_string for one in extensions if one.critical}
+    return asked <= _OPENSSL_KNOWS
 
 
 def certificates(database: Database) -> tuple[Certificate, ...]:
