@@ -32,7 +32,8 @@ from signing.errors import MalformedError, SigningError
 from signing.image import Image, Stream
 from signing.kernel import Answer, Kernel, Kind, Verdict
 from signing.path import Trust
-from signing.signature import Origin, Signature, Way
+from signing.report import GOOD, About, Report, Voucher
+from signing.signature import Origin, Signature
 from signing.signed_data import SignedData
 
 _MOST_SIGNATURES = 8  # of one file, nested ones among them
@@ -52,87 +53,21 @@ class CatalogRef(Protocol):
 
 
 class Catalogs(Protocol):
+    """Where catalogs are looked for."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether these are all that the Windows in question has, and all could be read."""
+        ...
+
     def find(self, digest: bytes) -> Sequence[CatalogRef]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a file says of itself, for rules that go by names (its version resource)."""
-
-    names: Mapping[str, str] = field(default_factory=dict)
-    version: tuple[int, int, int, int] | None = None
+Blocks = Callable[[Identity], Denied | None]  # what block lists say of a file
 
 
-@dataclass(frozen=True, slots=True)
-class Voucher:
-    """A signature with its class, and the way up that makes it that."""
+Listed = tuple[Denied | None, Denied | None]  # by the kernel's lists, by ours
 
-    signature: Signature
-    kind: Kind
-    way: Way | None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All that is known of a file's signatures."""
-
-    machine: str  # "" for what is no executable
-    digests: Mapping[str, bytes]  # of the file, as far as somebody asked
-    vouchers: tuple[Voucher, ...]  # the one that counts first
-    kind: Kind
-    verdict: Verdict
-    denied: Denied | None
-    oddities: tuple[str, ...]  # clauses
-    hidden: bool  # bytes that nobody signed lie inside its signature (CVE-2013-3900)
-    problem: str  # why it, or its signature, cannot be read; one clause
-
-    @property
-    def best(self) -> Voucher | None:
-        return self.vouchers[0] if self.vouchers else None
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether nothing good can be said of it: `verify` fails for such a file."""
-        return self.denied is not None or self.kind in _REFUSED
-
-    def why_no_replacement(self, *, boot: bool) -> str:
-        """Why it must not take another file's place, as a clause; "" where it may.
-
-        `boot`: in the place of a boot-start driver. Stricter than a kernel: a certificate that ran
-        out needs a timestamp, and nothing may be hidden in the file.
-        """
-        if self.denied is not None:
-            return self.denied.reason
-        best = self.best
-        if best is None or self.kind not in _GOOD or best.way is None:
-            return self.verdict.reason
-        if self.hidden:
-            return "bytes that nobody signed lie inside its signature"
-        if best.way.passing:
-            return f"{best.way.passing[0].clause}, and no timestamp says that it was signed before"
-        answer = self.verdict.boot if boot else self.verdict.demand
-        if answer is Answer.NO or (answer is Answer.UNKNOWN and self.kind is not Kind.ORGANISATION):
-            return self.verdict.reason
-        return ""
-
-
-_REFUSED = (
-    Kind.TAMPERED,
-    Kind.UNREADABLE,
-    Kind.REVOKED,
-    Kind.UNTRUSTED,
-    Kind.SELF_SIGNED,
-    Kind.UNSIGNED,
-)
-_GOOD = (
-    Kind.INBOX,
-    Kind.WHQL,
-    Kind.ATTESTATION,
-    Kind.ELAM,
-    Kind.MICROSOFT,
-    Kind.CROSS_SIGNED,
-    Kind.ORGANISATION,
-)
 _UNKNOWN = Kernel()
 _NOTHING_ODD: tuple[tuple[str, ...], bool] = ((), False)
 
@@ -141,16 +76,16 @@ _NOTHING_ODD: tuple[tuple[str, ...], bool] = ((), False)
 class Verifier:
     """What stays the same from file to file.
 
-    `now`: aware; the moment that decides where no timestamp does. `catalogs_known`: `catalogs`
-    holds all that the Windows in question has. `blocked`: what a block list says of a file.
+    `now`: aware; the moment that decides where no timestamp does. `blocked`: lists that the kernel
+    enforces; `advised`: those that only we heed, as no kernel knows them.
     """
 
     trust: Trust
     now: datetime
     kernel: Kernel = _UNKNOWN
     catalogs: Catalogs | None = None
-    catalogs_known: bool = False
-    blocked: Callable[[Identity], Denied | None] | None = None
+    blocked: Blocks | None = None
+    advised: Blocks | None = None
     _judged: dict[bytes, tuple[Catalog, tuple[Signature, ...]]] = field(
         default_factory=dict, repr=False
     )
@@ -187,7 +122,7 @@ class Verifier:
         # (3) The digests, all in one pass.
         contents = [_content(message) for _, message in messages]
         wanted = {found.algorithm for found in contents} - {""}
-        if self.blocked or (self.catalogs and not messages):
+        if self.blocked or self.advised or (self.catalogs and not messages):
             wanted |= {*_CATALOG_DIGESTS}
         digests = image.digests(stream, layout, sorted(wanted)) if wanted else {}
         # (4) to (8) What each is worth.
@@ -208,13 +143,13 @@ class Verifier:
         odd: tuple[tuple[str, ...], bool],
     ) -> Report:
         # (10) Where its own signatures are not enough.
-        if self.catalogs and not any(each.kind in _GOOD for each in vouchers):
+        if self.catalogs and not any(each.kind in GOOD for each in vouchers):
             missing = [each for each in _CATALOG_DIGESTS if each not in digests]
             digests |= image.digests(stream, layout, missing) if missing else {}
             vouchers += self._from_catalogs(digests)
         vouchers = _ordered(vouchers)
-        denied = self._denied(stream, layout, digests, vouchers, about)
-        return self._concluded(layout.machine, digests, vouchers, denied, odd)
+        listed = self._denied(stream, layout, digests, vouchers, about)
+        return self._concluded(layout.machine, digests, vouchers, listed, odd)
 
     def _denied(
         self,
@@ -223,10 +158,10 @@ class Verifier:
         digests: Mapping[str, bytes],
         vouchers: Sequence[Voucher],
         about: About,
-    ) -> Denied | None:
+    ) -> Listed:
         # (11) Whatever the signature says.
-        if self.blocked is None:
-            return None
+        if self.blocked is None and self.advised is None:
+            return None, None
         known = dict(digests)
         if layout is not None:
             for algorithm in _CATALOG_DIGESTS:
@@ -234,23 +169,29 @@ class Verifier:
         signers = tuple(
             _signer(each.signature) for each in vouchers if each.signature.signer is not None
         )
-        return self.blocked(Identity(known, about.names, about.version, signers))
+        identity = Identity(known, about.names, about.version, signers)
+        return (
+            self.blocked(identity) if self.blocked else None,
+            self.advised(identity) if self.advised else None,
+        )
 
     def _concluded(
         self,
         machine: str,
         digests: Mapping[str, bytes],
         vouchers: Sequence[Voucher],
-        denied: Denied | None,
+        listed: Listed,
         odd: tuple[tuple[str, ...], bool],
     ) -> Report:
         # (12) What the kernel says to that.
         best = vouchers[0] if vouchers else None
         kind = best.kind if best else Kind.UNSIGNED
+        denied, advised = listed
         if denied is not None:
             verdict = Verdict(Answer.NO, Answer.NO, denied.reason)
         elif best is None:
-            verdict = kernel_policy.unsigned(self.kernel, catalogs_known=self.catalogs_known)
+            complete = self.catalogs is not None and self.catalogs.is_complete
+            verdict = kernel_policy.unsigned(self.kernel, catalogs_known=complete)
         else:
             verdict = kernel_policy.would_load(best.signature, kind, best.way, self.kernel)
         return Report(
@@ -260,6 +201,7 @@ class Verifier:
             kind=kind,
             verdict=verdict,
             denied=denied,
+            advised=advised,
             oddities=odd[0],
             hidden=odd[1],
             problem=best.signature.problem if best else "",
@@ -274,6 +216,7 @@ class Verifier:
             kind=Kind.UNREADABLE,
             verdict=verdict,
             denied=None,
+            advised=None,
             oddities=(),
             hidden=False,
             problem=problem,
@@ -284,19 +227,32 @@ class Verifier:
     def _plain(self, stream: Stream, about: About | None, why: MalformedError) -> Report:
         """INF files, libraries of data, damaged executables: only a catalog speaks for those."""
         digests = _flat(stream)
-        if self._looks_executable(stream):
+        start = image.read_at(stream, 0, 2)
+        if start == b"MZ":
             return self._unreadable("", str(why))
+        if start[:1] == b"\x30" and (report := self._message(stream)) is not None:
+            return report
         vouchers = sorted(self._from_catalogs(digests), key=_rank)
         flat = {f"flat-{name}": digest for name, digest in digests.items()}
-        denied = self._denied(stream, None, flat, vouchers, about or About())
-        report = self._concluded("", digests, vouchers, denied, _NOTHING_ODD)
-        if vouchers or denied:
+        listed = self._denied(stream, None, flat, vouchers, about or About())
+        report = self._concluded("", digests, vouchers, listed, _NOTHING_ODD)
+        if vouchers or any(listed):
             return report
         return replace(report, problem="it is no executable, and no catalog at hand lists it")
 
-    @staticmethod
-    def _looks_executable(stream: Stream) -> bool:
-        return image.read_at(stream, 0, 2) == b"MZ"
+    def _message(self, stream: Stream) -> Report | None:
+        """A catalog, or a policy: signed, and about itself. None for another file."""
+        content = image.read_at(stream, 0, catalog.LARGEST + 1)
+        try:
+            message = signed_data.read(content)
+            named = signature.Named(
+                "sha256", b"", is_intact=True, content_type=message.content_type
+            )
+            judged = signature.judge(message, named, self.trust, self.now, origin=Origin.EMBEDDED)
+        except MalformedError:
+            return None
+        vouchers = sorted((_voucher(each) for each in judged), key=_rank)
+        return self._concluded("", {}, vouchers, (None, None), _NOTHING_ODD)
 
     # --- catalogs -------------------------------------------------------------------------
 
@@ -308,7 +264,7 @@ class Verifier:
                 continue
             for ref in self.catalogs.find(digest)[:_MOST_CATALOGS]:
                 found += (_voucher(each) for each in self._listed(ref, algorithm, digest))
-            if any(each.kind in _GOOD for each in found):
+            if any(each.kind in GOOD for each in found):
                 break
         return found
 
@@ -335,9 +291,7 @@ class Verifier:
             raise MalformedError("catalog", 0, "it is another kind of message")
         listing = catalog.read(message.content)
         # Every member is listed by what its signers signed; which one is asked for comes later.
-        named = signature.Named(
-            algorithm="sha256", digest=b"", is_intact=True, content_type=message.content_type
-        )
+        named = signature.Named("sha256", b"", is_intact=True, content_type=message.content_type)
         judged = signature.judge(
             message, named, self.trust, self.now, origin=Origin.CATALOG, place=name
         )
@@ -409,7 +363,7 @@ def _ordered(vouchers: Sequence[Voucher]) -> list[Voucher]:
 
 
 def _is_own(voucher: Voucher) -> bool:
-    return voucher.signature.origin is not Origin.CATALOG or voucher.kind not in _GOOD
+    return voucher.signature.origin is not Origin.CATALOG or voucher.kind not in GOOD
 
 
 def _rank(voucher: Voucher) -> tuple[int, bool, int]:

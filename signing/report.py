@@ -1,0 +1,90 @@
+"""What is known of a file's signatures, in the words that people and programs ask in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from signing.block_list import Denied
+from signing.kernel import Answer, Kind, Verdict
+from signing.signature import Signature, Way
+
+REFUSED = (
+    Kind.TAMPERED,
+    Kind.UNREADABLE,
+    Kind.REVOKED,
+    Kind.UNTRUSTED,
+    Kind.SELF_SIGNED,
+    Kind.UNSIGNED,
+)
+GOOD = (
+    Kind.INBOX,
+    Kind.WHQL,
+    Kind.ATTESTATION,
+    Kind.ELAM,
+    Kind.MICROSOFT,
+    Kind.CROSS_SIGNED,
+    Kind.ORGANISATION,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a file says of itself, for rules that go by names (its version resource)."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    version: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """A signature with its class, and the way up that makes it that."""
+
+    signature: Signature
+    kind: Kind
+    way: Way | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is known of a file's signatures."""
+
+    machine: str  # "" for what is no executable
+    digests: Mapping[str, bytes]  # of the file, as far as somebody asked
+    vouchers: tuple[Voucher, ...]  # the one that counts first
+    kind: Kind
+    verdict: Verdict
+    denied: Denied | None  # by a list that the kernel enforces
+    advised: Denied | None  # by one of ours
+    oddities: tuple[str, ...]  # clauses
+    hidden: bool  # bytes that nobody signed lie inside its signature (CVE-2013-3900)
+    problem: str  # why it, or its signature, cannot be read; one clause
+
+    @property
+    def best(self) -> Voucher | None:
+        return self.vouchers[0] if self.vouchers else None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing good can be said of it: `verify` fails for such a file."""
+        return bool(self.denied or self.advised) or self.kind in REFUSED
+
+    def why_no_replacement(self, *, boot: bool) -> str:
+        """Why it must not take another file's place, as a clause; "" where it may.
+
+        `boot`: in the place of a boot-start driver. Stricter than a kernel: a certificate that ran
+        out needs a timestamp, and nothing may be hidden in the file.
+        """
+        if listed := self.denied or self.advised:
+            return listed.reason
+        best = self.best
+        if best is None or self.kind not in GOOD or best.way is None:
+            return self.verdict.reason
+        if self.hidden:
+            return "bytes that nobody signed lie inside its signature"
+        if best.way.passing:
+            return f"{best.way.passing[0].clause}, and no timestamp says that it was signed before"
+        answer = self.verdict.boot if boot else self.verdict.demand
+        if answer is Answer.NO or (answer is Answer.UNKNOWN and self.kind is not Kind.ORGANISATION):
+            return self.verdict.reason
+        return ""
