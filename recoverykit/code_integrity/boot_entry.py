@@ -51,10 +51,11 @@ _MAX_INHERITED = 64  # objects; real entries have six
 class _Entry:
     """One entry that starts this Windows, or may."""
 
-    store: Store
     object: Object
+    holders: tuple[Object, ...]  # of its settings: itself, and what it inherits from
     source: Source  # of the store's file
     sure: bool  # its partition is that of the installation
+    whole: bool  # nothing of its store could not be read
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class _Entry:
 
     def find(self, *elements: int) -> tuple[Value | None, Source]:
         """The first of these settings that is there, and where; or where it would be."""
-        for holder in _holders(self.store, self.object):
+        for holder in self.holders:
             found = next(filter(None, map(holder.find, elements)), None)
             if found is not None:
                 return found.value, self._source(holder, found)
@@ -104,7 +105,8 @@ def _entries(
             own = volume == install.volume
             source = Source(one.path if own else f"{volume.name}:/{one.path}")
             if one.store is None:
-                gaps.append(Gap(source, f"This boot store cannot be used: {one.problem}"))
+                reason = f"This boot store cannot be used: {one.problem.rstrip('.')}."
+                gaps.append(Gap(source, reason))
                 continue
             gaps += [
                 Gap(Source(source.path, gap.source.offset, gap.source.key), gap.reason)
@@ -129,22 +131,23 @@ def _of_store(
     for one in entries.loaders(store):
         starts = owner.starts(one)
         if starts is not False and not entries.is_recovery(one):
-            yield _Entry(store, one, source, sure=starts is True)
+            holders = _holders(store, one)
+            whole = not store.gaps and len(holders) <= _MAX_INHERITED
+            yield _Entry(one, holders, source, sure=starts is True, whole=whole)
 
 
-def _holders(store: Store, entry: Object) -> Iterator[Object]:
-    """An entry and what it inherits from, what is nearest first."""
-    pending, seen = [entry], {entry.id}
-    while pending:
-        one = pending.pop()
-        yield one
+def _holders(store: Store, entry: Object) -> tuple[Object, ...]:
+    """An entry and what it inherits from, the nearest first; one too many where there is more."""
+    pending, held = [entry], {entry.id: entry}
+    while pending and len(held) <= _MAX_INHERITED:
+        one = pending.pop(0)
         listed = one.value(entries.INHERIT)
-        below = [store.find(str(name)) for name in (listed if isinstance(listed, tuple) else ())]
-        fresh = [found for found in below if found is not None and found.id not in seen]
-        if len(seen) + len(fresh) > _MAX_INHERITED:
-            return
-        seen.update(found.id for found in fresh)
-        pending += reversed(fresh)
+        for name in listed if isinstance(listed, tuple) else ():
+            found = store.find(str(name))
+            if found is not None and found.id not in held:
+                held[found.id] = found
+                pending.append(found)
+    return tuple(held.values())
 
 
 # --- what they say ------------------------------------------------------------------------
@@ -198,8 +201,8 @@ def _state(entry: _Entry, name: str, elements: tuple[int, ...]) -> tuple[bool | 
         options, where = entry.find(_LOAD_OPTIONS)
         if isinstance(options, str) and _NO_CHECKS in options.upper():
             return None, where, f"the load options of the boot entry {entry.name} ask for it"
-    if entry.store.gaps:
-        return None, source, "the boot store was not read whole"
+    if not entry.whole:
+        return None, source, f"not all that the boot entry {entry.name} inherits from was read"
     return False, source, f"the boot entry {entry.name} does not ask for it"
 
 

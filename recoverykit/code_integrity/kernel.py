@@ -12,13 +12,19 @@ on. It is found as a file below `CiPolicies\\Active`, of Windows or of the EFI s
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recoverykit import installs
 from recoverykit.code_integrity import Fact, Findings, boot_entry, places, registry
 from recoverykit.code_integrity.places import PolicyPlace
+from recoverykit.errors import RecoveryKitError, why
+from recoverykit.evidence import files
 from recoverykit.evidence import secure_boot as last_starts
+from recoverykit.formats import pe, pe_resources
 from recoverykit.model import Gap, Source, Volume, WindowsInstall
 from signing.kernel import Kernel
 
@@ -31,6 +37,8 @@ MORE = (
 ENFORCED, EVALUATED, ABSENT = "enforced", "evaluated", "absent"  # of the fact "driver_policy"
 
 _WINDOWS_8, _1607, _11_24H2 = 9200, 14393, 26100
+_KERNEL_FILE = "System32/ntoskrnl.exe"
+_FIRMWARE = Source("firmware")
 _ENFORCED = "{8f9cb695-5d48-48d6-a329-7202b44607e3}.cip"
 _EVALUATED = "{784c4414-79f4-4c32-a6a5-f0fb42a51d0d}.cip"
 
@@ -61,6 +69,7 @@ def kernel_of(
     found = Findings()
     hives = registry.Registry(install, found)
     registry.collect(hives)
+    _by_its_file(install, found)
     facts, gaps = boot_entry.settings(install, boot_volumes)
     found.facts.update({fact.name: fact for fact in facts})
     found.gaps += gaps
@@ -87,34 +96,75 @@ def _kernel(found: Findings) -> Kernel:
     )
 
 
+# --- the kernel's file --------------------------------------------------------------------
+
+
+def _by_its_file(install: WindowsInstall, found: Findings) -> None:
+    """Build and machine type by the kernel's file, where the hives do not tell them.
+
+    The build may be lower than that of the registry, which an enablement package raises alone.
+    """
+    if "build" in found.facts and "architecture" in found.facts:
+        return
+    wanted = f"{install.folder}/{_KERNEL_FILE}"
+    path = installs.driver_path(install, "", "\\" + wanted.replace("/", "\\"))[1]
+    source = Source(path or wanted)
+    try:
+        if path is None:
+            raise FileNotFoundError(errno.ENOENT, "it is missing")
+        with files.opened(install, path) as file:
+            image = pe.headers(file.stream)
+            version = pe_resources.version(file.stream, image).version
+    except (RecoveryKitError, OSError) as exc:
+        reason = f"Which Windows this is cannot be told, by its kernel neither: {why(exc)}."
+        found.miss(source, reason)
+        return
+    text = "its kernel says so"
+    numbers = re.match(r"\d+\.\d+\.(\d{4,9})\.(\d{1,9})", version)
+    if numbers and "build" not in found.facts:
+        found.say("build", source, text, value=int(numbers[1]))
+        found.say("revision", source, text, value=int(numbers[2]))
+    elif "build" not in found.facts:
+        found.miss(source, "Which build of Windows this is cannot be told.")
+    if image.machine and "architecture" not in found.facts:
+        found.say("architecture", source, text, value=image.machine)
+
+
 # --- Secure Boot --------------------------------------------------------------------------
 
 
 def _secure_boot(install: WindowsInstall, found: Findings, firmware: bool | None) -> None:
     name = "secure_boot"
-    if firmware is not None:
-        found.say(name, Source("firmware"), "the firmware of this machine says so", value=firmware)
-        return
     if found.before(_WINDOWS_8):
         found.say(name, found.facts["build"].source, "Windows before 8 has none", value=False)
         return
-    if found.text(boot_entry.LOADER).endswith(".exe"):
-        source = found.facts[boot_entry.LOADER].source
-        found.say(name, source, "a BIOS starts it", value=False)
+    loader = found.facts.get(boot_entry.LOADER)
+    if loader is not None and found.text(boot_entry.LOADER).endswith(".exe"):
+        found.say(name, loader.source, "a BIOS starts it", value=False)
         return
-    seen = []
+    last = _last_start(install, found)
+    was_on = None if last is None else _means(found, last)
+    if firmware is not None:
+        found.say(name, _FIRMWARE, "the firmware of this machine says so", value=firmware)
+        if last is not None and was_on is not firmware:
+            now = "on now and was off" if firmware else "off now and was on"
+            found.miss(last.source, f"Secure Boot is {now} when Windows was started last.")
+    elif last is not None and was_on is not None:
+        text = f"so it was at the start of {last.when:%Y-%m-%d %H:%M} UTC"
+        found.say(name, last.source, text, value=was_on)
+    else:
+        found.miss(_FIRMWARE, "Whether Secure Boot is on cannot be told.")
+
+
+def _last_start(install: WindowsInstall, found: Findings) -> last_starts.Start | None:
+    """The newest start that tells something of Secure Boot."""
+    starts = []
     for item in last_starts.collect(install):
         if isinstance(item, Gap):
             found.gaps.append(item)
-        else:
-            seen.append(item)
-    told = [one for one in seen if _means(found, one) is not None]
-    newest = max(told, key=lambda one: one.when, default=None)
-    if newest is None:
-        found.miss(Source(install.folder), "Whether Secure Boot is on cannot be told.")
-        return
-    text = f"so it was at the start of {newest.when:%Y-%m-%d %H:%M} UTC"
-    found.say(name, newest.source, text, value=bool(_means(found, newest)))
+        elif _means(found, item) is not None:
+            starts.append(item)
+    return max(starts, key=lambda start: start.when, default=None)
 
 
 def _means(found: Findings, start: last_starts.Start) -> bool | None:

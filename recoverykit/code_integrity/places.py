@@ -159,7 +159,8 @@ def catalogs_of(
     walk = _Walk(install)
     for role in dict.fromkeys(roles):
         folder = f"{install.folder}/{_CATALOGS[role]}"
-        for path, _ in walk.files(folder, ".cat", MAX_CATALOGS):
+        needed = role is CatalogRole.KERNEL
+        for path, _ in walk.files(folder, ".cat", MAX_CATALOGS, needed=needed):
             yield CatalogPlace(path, role)
     yield from walk.gaps
 
@@ -285,15 +286,21 @@ class _Walk:
     gaps: list[Gap] = field(default_factory=list)
     folders: int = 0
 
-    def files(self, folder: str, suffix: str, limit: int) -> Iterator[tuple[str, int]]:
-        """(path, inode) of the files below a folder whose names end so, by path."""
+    def files(
+        self, folder: str, suffix: str, limit: int, *, needed: bool = True
+    ) -> Iterator[tuple[str, int]]:
+        """(path, inode) of the files below a folder whose names end so, by path.
+
+        `needed`: every Windows has that folder.
+        """
         try:
             found = installs.locate(self.install.mount, folder)
         except (RecoveryKitError, OSError) as exc:
             self._miss(folder, f"This folder was not looked at: {why(exc)}.")
             return
         if found is None:
-            self._miss(folder, "This folder is missing.")
+            if needed:
+                self._miss(folder, "This folder is missing.")
             return
         for count, item in enumerate(self._below(found, suffix, _MAX_DEPTH)):
             if count == limit:

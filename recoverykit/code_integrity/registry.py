@@ -102,20 +102,17 @@ def collect(registry: Registry) -> None:
 
 
 def _version(registry: Registry) -> None:
+    """What was read when the installation was found."""
     install, found = registry.install, registry.found
     source = Source(install.software_hive, key=_VERSION)
     build, _, revision = install.build.partition(".")
     if build.isdecimal():
         found.say("build", source, value=int(build))
-    else:
-        found.miss(source, "Which build of Windows this is cannot be told.")
     if revision.isdecimal():
         found.say("revision", source, value=int(revision))
-    source = registry.control("Session Manager\\Environment", "PROCESSOR_ARCHITECTURE").source
     if install.architecture:
-        found.say("architecture", source, value=install.architecture)
-    else:
-        found.miss(source, "For which kind of machine this Windows is cannot be told.")
+        entry = registry.control("Session Manager\\Environment", "PROCESSOR_ARCHITECTURE")
+        found.say("architecture", entry.source, value=install.architecture)
 
 
 def _kind(registry: Registry) -> None:
