@@ -27,10 +27,11 @@ from signing import efi_signature, image, resources, sbat, svn
 from signing.efi_signature import EfiSignature, Message
 from signing.efi_variables import Database
 from signing.errors import MalformedError
+from signing.firmware import Firmware
 from signing.image import Image, Stream
-from signing.sbat import Component, Level, Revoked
+from signing.sbat import Component, Revoked
 from signing.shim import Shim
-from signing.svn import Application, Svn
+from signing.svn import Svn
 
 _SUBSYSTEMS = frozenset((10, 11, 12, 13))  # EFI application, drivers, ROM
 _ACCEPTED = frozenset(("sha256", "sha384", "sha512"))
@@ -41,23 +42,6 @@ class Answer(StrEnum):
     YES = "yes"
     NO = "no"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Firmware:
-    """What a machine's firmware trusts. None: it was not read, and is not known."""
-
-    db: Database | None
-    dbx: Database | None
-    sbat_level: Level | None = None  # sbat.NO_LEVEL: there is none
-    minimum_svn: Svn | None = None  # None: the one that dbx holds, if any
-
-    @property
-    def least_svn(self) -> Svn | None:
-        """The least number of a boot manager of Windows; None: dbx asks for none."""
-        if self.minimum_svn is not None or self.dbx is None:
-            return self.minimum_svn
-        return svn.minimums(self.dbx).get(Application.BOOT_MANAGER)
 
 
 @dataclass(frozen=True, slots=True)

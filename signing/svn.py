@@ -3,7 +3,8 @@
 Once dbx holds such a number, Windows' own boot managers compare it with theirs when they begin to
 run, and stop if theirs is lower ("Secure boot version check failed"). Firmware knows nothing of
 this and starts them, and so does a boot manager from before there were numbers: only dbx itself
-(certificate or digest) keeps that one out.
+(certificate or digest) keeps that one out. A resource "SECURITYVERSIONNUMBER", which a boot manager
+of 2020 has with the value 1, is another number and nothing of dbx is compared with it.
 
 Sources: Microsoft KB5025885 (self-check of the boot manager); the layout of SVN_DATA and the GUIDs
 of applications from https://github.com/microsoft/secureboot_objects, PreSignedObjects/DBX

@@ -127,7 +127,7 @@ def test_a_program_without_a_number(program: bytes) -> None:
 
 @pytest.mark.parametrize("path", real("signed/winefi_bootmgfw.efi"))
 def test_a_boot_manager_from_before_there_were_numbers(path: Path) -> None:
-    """It has resources of five kinds, and among RCDATA none of that name."""
+    """It has a number by another name, which dbx does not ask for."""
     program = read_real(path)
     assert of(program) is None
     assert svn.RESOURCE.encode("utf-16-le") not in program
