@@ -23,6 +23,7 @@ from enum import StrEnum
 
 from cryptography import x509
 from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from signing import image as images
 from signing import keys, sign_message
@@ -103,6 +104,17 @@ def sign(content: bytes, signers: Sequence[Signer], how: How = How()) -> bytes:
     # (4) The table, its entry in the header, the checksum of all.
     table = b"".join([*kept, *map(_entry, messages)])
     return _assembled(body, table, read)
+
+
+def refuse_other_programs(content: bytes) -> None:
+    """Raise SigningError for a program that is not for firmware: Windows wants more than this."""
+    if images.read(io.BytesIO(content)).subsystem not in SUBSYSTEMS_OF_EFI:
+        raise SigningError("this is a program of Windows, not one that firmware starts")
+
+
+def is_seldom_verified(certificates: Sequence[x509.Certificate]) -> bool:
+    """Whether no key is RSA. OVMF, as Debian 12 and 13 build it, refuses ECDSA, by whomever."""
+    return not any(isinstance(each.public_key(), rsa.RSAPublicKey) for each in certificates)
 
 
 def _refuse_odd(content: bytes, read: Image) -> None:

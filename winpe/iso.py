@@ -21,6 +21,7 @@ from signing import cms, keys, manifest, tree
 from winpe import cache, grub, mirrors, output, packs, recipe, system, tools, verify
 from winpe.errors import ContentError, MediaUsageError, OutputError
 from winpe.progress import Progress
+from winpe.signers import Signers
 
 VOLUME_ID = "RECOVERYKIT"
 _BIOS_IMAGE = "boot/grub/i386-pc/eltorito.img"
@@ -43,7 +44,7 @@ class Options:
     """What `build_media.py iso` was asked for."""
 
     output: Path
-    signer: keys.SigningKey
+    signer: Signers
     cache: Path = field(default_factory=cache.default)
     mirror: str = ""
     security_mirror: str = ""
@@ -64,7 +65,7 @@ class Built:
     size: int
     sha256: str
     system: system.System
-    signer: keys.SigningKey
+    signer: Signers
     initrd_size: int
     kernel_size: int
     efi_size: int
@@ -154,7 +155,7 @@ def _lay_out(root: Path, made: system.System, wanted: grub.Menu, work: Path) -> 
     shutil.copyfile(efi, root / _EFI_IMAGE)
 
 
-def _write_signed(root: Path, image: Path, made: system.System, signer: keys.SigningKey) -> None:
+def _write_signed(root: Path, image: Path, made: system.System, signer: Signers) -> None:
     hybrid = made.base.sysroot / recipe.base().boot.grub_bios / "boot_hybrid.img"
     mbr = hybrid.read_bytes()[: manifest.MBR_CODE_SIZE]
     facts = {
@@ -180,7 +181,7 @@ def _sign(
     root: Path,
     patched: dict[str, bytes],
     made: system.System,
-    signer: keys.SigningKey,
+    signer: Signers,
     facts: dict[str, str],
     skip: tuple[str, ...],
 ) -> None:
@@ -193,7 +194,9 @@ def _sign(
     entries = tuple(sorted((*plain.entries, *added), key=lambda entry: entry.path))
     content = manifest.to_bytes(manifest.Manifest(made.image_id, made.made, entries, facts))
     (root / manifest.MEDIUM_MANIFEST).write_bytes(content)
-    (root / manifest.MEDIUM_SIGNATURE).write_bytes(cms.sign_detached(content, signer))
+    stated = signer.signing_time(made.made)
+    signature = cms.sign_detached(content, *signer.all, signing_time=stated)
+    (root / manifest.MEDIUM_SIGNATURE).write_bytes(signature)
 
 
 def _write(root: Path, image: Path, hybrid: Path, made: system.System) -> None:

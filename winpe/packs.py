@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from recoverykit.errors import RecoveryKitError, SignatureRefusedError
-from signing import cms, keys
+from signing import cms
+from signing.signer import Signer
 from winpe import output
 from winpe.errors import ImageRefusedError, MediaUsageError, OutputError
 
@@ -54,7 +55,7 @@ def check(path: Path) -> Pack:
         raise MediaUsageError(f"{path}: {exc}", hint=exc.hint) from exc
 
 
-def sign(path: Path, signer: keys.SigningKey) -> Path:
+def sign(path: Path, *signers: Signer) -> Path:
     """Check a pack and write its signature beside it; the one that was there is replaced.
 
     Raises MediaUsageError, OutputError, signing's KeyFileError.
@@ -64,7 +65,7 @@ def sign(path: Path, signer: keys.SigningKey) -> Path:
     content = _read(path, reading.LARGEST)
     check(path)
     target = path.with_name(path.name + reading.SUFFIX)
-    signature = cms.sign_detached(content, signer)
+    signature = cms.sign_detached(content, *signers)
     try:
         with output.whole(target) as out:
             out.write(signature)
@@ -73,8 +74,8 @@ def sign(path: Path, signer: keys.SigningKey) -> Path:
     return target
 
 
-def carried(paths: Iterable[Path], trusted: x509.Certificate) -> tuple[Carried, ...]:
-    """The packs for a medium that trusts this certificate, each checked and verified.
+def carried(paths: Iterable[Path], *trusted: x509.Certificate) -> tuple[Carried, ...]:
+    """The packs for a medium that trusts these certificates, each checked and verified.
 
     Raises MediaUsageError for a pack with mistakes, or whose files are not beside it;
     ImageRefusedError for a signature that the medium would refuse.
@@ -86,7 +87,7 @@ def carried(paths: Iterable[Path], trusted: x509.Certificate) -> tuple[Carried, 
     return tuple(found)
 
 
-def _carried(path: Path, trusted: x509.Certificate) -> Carried:
+def _carried(path: Path, trusted: Sequence[x509.Certificate]) -> Carried:
     from recoverykit import packs
     from recoverykit.packs import reading
 
@@ -99,7 +100,7 @@ def _carried(path: Path, trusted: x509.Certificate) -> Carried:
     signature = path.with_name(path.name + reading.SUFFIX)
     signed = _read(signature, cms.LARGEST_SIGNATURE, hint=f"build_media.py keys sign {path}")
     try:
-        pack = packs.read(content, signed, [trusted], datetime.now(UTC))
+        pack = packs.read(content, signed, [*trusted], datetime.now(UTC))
     except SignatureRefusedError as exc:
         hint = "sign it with the key of this medium: build_media.py keys sign PACK --keys DIR"
         raise ImageRefusedError(f"{path}: {exc}", hint=hint) from exc

@@ -20,6 +20,7 @@ from signing import cms, keys, manifest, tree
 from winpe import apt, cache, initramfs, linux_base, mirrors, packs, payload, recipe
 from winpe.errors import ContentError
 from winpe.progress import Progress
+from winpe.signers import Signers
 
 SENTINEL = "usr/share/recoverykit/unpacked"  # /init refuses to go on without it
 _LEVEL, _RELEASE_LEVEL = 12, 19  # zstd: 4 s and 100 s; the latter is 10 % smaller
@@ -175,7 +176,7 @@ def memory_needed(unpacked: int) -> int:
 
 def build(
     base: BaseSystem,
-    signer: keys.SigningKey,
+    signer: Signers,
     identity: str,
     work: Path,
     progress: Progress,
@@ -205,21 +206,22 @@ def build(
     return System(base, base.kernel, initrd, image_id, made, memory, unpacked, parts)
 
 
-def _write_trust(place: Path, signer: keys.SigningKey) -> None:
+def _write_trust(place: Path, signer: Signers) -> None:
     folder = place / manifest.PAYLOAD_TRUST
     folder.mkdir(parents=True)
-    name = keys.fingerprint(signer.certificate)[:16]
-    (folder / f"{name}.crt").write_bytes(keys.certificate_pem(signer.certificate))
+    for certificate in signer.trusted:
+        name = keys.fingerprint(certificate)[:16]
+        (folder / f"{name}.crt").write_bytes(keys.certificate_pem(certificate))
 
 
-def _image_id(base: BaseSystem, place: Path, signer: keys.SigningKey, identity: str) -> str:
+def _image_id(base: BaseSystem, place: Path, signer: Signers, identity: str) -> str:
     content = tree.manifest_of(place, "unnamed", datetime.fromtimestamp(0, UTC))
     files = json.dumps([(entry.path, entry.sha256) for entry in content.entries])
     return cache.key(base.name, files, keys.fingerprint(signer.certificate), identity)[:16]
 
 
 def _sign_payload(
-    base: BaseSystem, place: Path, signer: keys.SigningKey, image_id: str, made: datetime
+    base: BaseSystem, place: Path, signer: Signers, image_id: str, made: datetime
 ) -> None:
     """The manifest of every file the running system starts with, inside that system."""
     parts = [tree.manifest_of(folder, image_id, made) for folder in (base.tree, place)]
@@ -227,7 +229,8 @@ def _sign_payload(
     facts = {"kernel": base.kernel_version, "base": base.name}
     content = manifest.to_bytes(manifest.Manifest(image_id, made, tuple(entries), facts))
     (place / manifest.PAYLOAD_MANIFEST).write_bytes(content)
-    (place / manifest.PAYLOAD_SIGNATURE).write_bytes(cms.sign_detached(content, signer))
+    signature = cms.sign_detached(content, *signer.all, signing_time=signer.signing_time(made))
+    (place / manifest.PAYLOAD_SIGNATURE).write_bytes(signature)
 
 
 def _made() -> datetime:
