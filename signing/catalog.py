@@ -1,16 +1,16 @@
 """Windows catalogs (.cat): which files a publisher vouches for, by their digests.
 
 A catalog is a CMS message (`signed_data`) over a certificate trust list. Sources: the list and its
-members: Windows SDK, wincrypt.h (CTL_INFO, CTL_ENTRY), wintrust.h (CAT_NAMEVALUE, CAT_MEMBERINFO)
-and mscat.h (the two versions, kinds of attributes); what a tag is, and which digests each version
-holds: Microsoft, "MakeCat". The order of the fields and the choice inside the member information of
-version 2 are as in real catalogs (tests/signing/test_catalog.py names them).
+members: [MS-CAESO] and the Windows SDK's wincrypt.h (CTL_INFO, CTL_ENTRY), wintrust.h
+(CAT_NAMEVALUE, CAT_MEMBERINFO) and mscat.h (the two versions, kinds of attributes); what a tag is,
+and which digests each version holds: Microsoft, "MakeCat". What they leave open, as the choice in
+the member information of version 2, is as in real catalogs (tests/signing/test_catalog.py).
 
 A member is found by its tag, which must be something that can be made from the file: its digest, in
 version 1 as text. A member with another tag (a name, as MakeCat allows) is found by nobody who has
 only the file, and one whose tag contradicts the digest beside it is true of no file: both vouch for
 nothing here. Executables count by their Authenticode digest, other files by all of their bytes;
-kinds with rules of their own (.cab, .msi) are told as "other", and how they are hashed is not ours.
+kinds with rules of their own (cabinets) are told as "other", and how they are hashed is not ours.
 
 Nothing here says who signed a catalog, or whether. Not read: attributes that MakeCat marks as not
 authenticated, which would lie outside what is signed.
@@ -43,6 +43,7 @@ _FLAT_TYPE = "{DE351A42-8E59-11D0-8C47-00C04FC295EE}"  # CRYPT_SUBJTYPE_FLAT_IMA
 _BY_SIZE = {20: "sha1", 32: "sha256"}  # MakeCat knows no others
 _HEX_SIZES = {82: 40, 130: 64}  # bytes of a tag in UTF-16 with its NUL: digits
 _MOST_ATTRIBUTES = 64  # of one member
+_MOST_LIST_ATTRIBUTES = 100_000  # a package for many devices names each of them
 _MOST_SYSTEMS = 64
 _SYSTEM = re.compile(r"\s*2:([0-9]{1,5})\.([0-9]{1,5})\s*")
 _STRUCTURE = "catalog"
@@ -154,7 +155,7 @@ def inside(encoded: bytes) -> bytes:
 def read(content: bytes) -> Catalog:
     """The list of a catalog, from `SignedData.content` or `inside`. Raises MalformedError."""
     cursor, version, identifier, when = _head(content)
-    members = cursor.enter()
+    members = _members(cursor)
     places: dict[bytes, int] = {}
     starts: list[int] = []
     for start, digest, other in _walk(content, members.at, members.end, version):
@@ -179,7 +180,7 @@ def digests(content: bytes) -> list[bytes]:
     `Catalog.find` has the last word, as members are not read here. Raises MalformedError.
     """
     cursor, version, _, _ = _head(content)
-    members = cursor.enter()
+    members = _members(cursor)
     walk = _walk(content, members.at, members.end, version)
     return [each for _, digest, other in walk for each in (digest, other) if each]
 
@@ -187,14 +188,23 @@ def digests(content: bytes) -> list[bytes]:
 def _head(content: bytes) -> tuple[Cursor, int, bytes, datetime]:
     """(a cursor before the members, version, identifier, time)."""
     cursor = Cursor(content, _STRUCTURE)
+    cursor.optional(der.INTEGER)  # of the format; catalogs leave it out, as all that is optional
     if cursor.enter().oid() != _CATALOG_LIST:
         raise cursor.fail("it is a list of something else")
-    identifier = cursor.contents(der.OCTETS)
+    identifier = cursor.contents(der.OCTETS) if cursor.peek() == der.OCTETS else b""
+    cursor.optional(der.INTEGER)  # a number in a row of lists
     when = cursor.time()
+    if cursor.peek() in (der.UTC_TIME, der.TIME):
+        cursor.skip()  # when the next one was to come
     version = _VERSIONS.get(cursor.algorithm()[0], 0)
     if not version:
         raise cursor.fail("its members are of a version that is not known")
     return cursor, version, identifier, when
+
+
+def _members(cursor: Cursor) -> Cursor:
+    """Their sequence, which an empty list may lack."""
+    return cursor.optional(der.SEQUENCE) or Cursor(b"", _STRUCTURE)
 
 
 def _walk(data: bytes, at: int, end: int, version: int) -> Iterator[tuple[int, bytes, bytes]]:
@@ -251,9 +261,11 @@ def _of_text(tag: bytes, version: int) -> bytes:
 def _list_attributes(cursor: Cursor) -> tuple[tuple[str, str], ...]:
     extensions = cursor.optional(der.context(0))
     cursor.finish()
-    found = []
+    found: list[tuple[str, str]] = []
     each = extensions.enter() if extensions is not None else None
     while each is not None and not each.is_done():
+        if len(found) == _MOST_LIST_ATTRIBUTES:
+            raise each.fail(f"more than {_MOST_LIST_ATTRIBUTES:,} attributes")
         extension = each.enter()
         kind = extension.oid()
         extension.optional(der.BOOLEAN)
@@ -330,12 +342,15 @@ def _kind(single: Mapping[str, Cursor], indirect: IndirectData | None) -> Kind:
 
 
 def _name_value(cursor: Cursor) -> tuple[str, str]:
-    """CAT_NAMEVALUE; a value that is not text is shown in hexadecimal."""
+    """CAT_NAMEVALUE; bytes that are no text are shown in hexadecimal."""
     name = _text(cursor.contents(der.BMP), "utf-16-be")
     flags = cursor.integer()
     value = cursor.contents(der.OCTETS)
     cursor.finish()
-    return name, _text(value, "utf-16-le") if flags & _DATA_ASCII else value.hex()
+    if flags & _DATA_ASCII:
+        return name, _text(value, "utf-16-le")
+    plain = value.decode("ascii", "replace")
+    return name, plain if value.isascii() and plain.isprintable() else value.hex()
 
 
 def _text(encoded: bytes, encoding: str) -> str:

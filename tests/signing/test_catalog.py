@@ -197,6 +197,51 @@ def test_names_fit_a_screen() -> None:
     assert member.name == "a?[2Jb?.sys"
 
 
+def _name_value(flags: int, value: bytes) -> bytes:
+    pair = der.sequence(der.bmp_string("File"), der.integer(flags), der.octets(value))
+    return der.sequence(der.oid("1.3.6.1.4.1.311.12.2.1"), der.set_of([pair]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "value", "shown"),
+    [
+        (0x1001_0001, "a.sys\0".encode("utf-16-le"), "a.sys"),
+        (0x0001_0001, "a.sys".encode("utf-16-le"), "a.sys"),
+        (0x1001_0001, b"\0\xd8a", "\N{REPLACEMENT CHARACTER}"),  # half a pair, half a letter
+        (0x1002_0001, b"a.sys", "a.sys"),
+        (0x1002_0001, b"\0\1\xff", "0001ff"),
+        (0x1002_0001, b"", ""),
+    ],
+)
+def test_values_of_attributes(flags: int, value: bytes, shown: str) -> None:
+    entry = der.sequence(der.octets(SHA256), der.set_of([INFO, _name_value(flags, value)]))
+    (member,) = catalog.read(_content(entry)).members()
+    assert member.attributes == (("File", shown),)
+
+
+def test_what_a_list_may_have_and_may_lack() -> None:
+    """[MS-CAESO] has fields that catalogs leave out."""
+    when = datetime(2024, 1, 1, tzinfo=UTC)
+    usage = der.sequence(der.oid("1.3.6.1.4.1.311.12.1.1"))
+    format_2 = der.sequence(der.oid("1.3.6.1.4.1.311.12.1.3"), der.NULL)
+    full = [
+        der.integer(0), usage, der.octets(b"id"), der.integer(7),
+        der.utc_time(when), der.utc_time(when), format_2, der.sequence(_entry(INFO)),
+    ]  # fmt: skip
+    assert catalog.read(b"".join(full)).find(SHA256) is not None
+    bare = catalog.read(b"".join([usage, der.utc_time(when), format_2]))
+    assert (bare.identifier, bare.starts, bare.attributes()) == (b"", (), ())
+    assert catalog.digests(bare.content) == []
+
+
+def test_attributes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_MOST_LIST_ATTRIBUTES", 2)
+    pairs = tuple((f"HWID{number}", "x") for number in range(3))
+    assert len(built(PACKAGE, details=Details(attributes=pairs[:2])).attributes()) == 2
+    with pytest.raises(MalformedError, match="more than 2 attributes"):
+        built(PACKAGE, details=Details(attributes=pairs)).attributes()
+
+
 def test_an_empty_list_vouches_for_nothing() -> None:
     found = built([])
     assert found.starts == ()
@@ -433,6 +478,7 @@ def test_real_a_file_of_windows_itself(path: Path) -> None:
 def test_real_kinds_and_page_hashes_and_no_signer(path: Path) -> None:
     found = opened(path)
     kinds = {each.name: each.kind for each in found.members() if each.name}
+    assert kinds["unsigned.msi"] == "flat"  # its name is not marked as text
     assert kinds["unsigned.exe"] == "image"
     assert kinds["unsigned.ex_"] == "other"  # a cabinet
     assert kinds["unsigned.ps1"] == "flat"
