@@ -68,27 +68,6 @@ class Anchor:
     subject: bytes = b""  # DER of the name: only without a certificate
     key: bytes = b""  # SubjectPublicKeyInfo, DER: only without a certificate
 
-    def refusal(self, purpose: str, *, issued: datetime, signed: datetime | None) -> str:
-        """Why this root does not vouch for `purpose` (an EKU's OID) here; "" where it does.
-
-        `issued`: when the signer's certificate begins. `signed`: the time of a good timestamp, or
-        None where there is none. Both aware. Validity and purposes of the certificates themselves
-        are the business of signing.path.
-        """
-        if self.purposes is not None and purpose not in self.purposes:
-            return f"the root {self.name} is not trusted for this purpose"
-        limit = self.disabled
-        if limit and limit.covers(purpose) and (signed is None or signed >= limit.since):
-            return f"Microsoft trusts {self.name} only for what was signed before {_day(limit)}"
-        limit = self.closed
-        if limit and limit.covers(purpose) and issued > limit.since:
-            return f"Microsoft does not trust what {self.name} issued after {_day(limit)}"
-        return ""
-
-
-def _day(limit: Limit) -> str:
-    return f"{limit.since:%Y-%m-%d}"
-
 
 def by_subject(subject: bytes, stores: Collection[Store] = tuple(Store)) -> tuple[Anchor, ...]:
     """The roots of that name (DER), of any store or of those given. Constant time once loaded."""
@@ -167,23 +146,17 @@ def _tbs_at_subject(encoded: bytes) -> der.Cursor:
 @dataclass(frozen=True, slots=True)
 class _Distrust:
     reason: str  # with its source
-    by_windows: bool
     subject: bytes = b""  # that must be in the name: serial numbers are only the issuer's
 
 
 def disallowed(encoded: bytes) -> str:
     """Why nobody should believe this certificate (DER), with who says so; "" where nobody does.
 
-    Raises MalformedError for bytes that are none.
+    Whether a given Windows knows is another question: its kernel has a list of its own
+    (driver.stl). Raises MalformedError for bytes that are no certificate.
     """
     found = _distrust(encoded)
     return found.reason if found else ""
-
-
-def disallowed_by_windows(encoded: bytes) -> str:
-    """The same, where it is in the Untrusted store that Windows keeps. Raises MalformedError."""
-    found = _distrust(encoded)
-    return found.reason if found and found.by_windows else ""
 
 
 def _distrust(encoded: bytes) -> _Distrust | None:
@@ -202,9 +175,7 @@ def _distrusted() -> dict[str, _Distrust]:
     found: dict[str, _Distrust] = {}
     for entry in _table("distrusted.toml", "distrusted"):
         distrust = _Distrust(
-            f"{entry['reason']} ({entry['source']})",
-            entry.get("windows", True),
-            entry.get("subject", "").encode(),
+            f"{entry['reason']} ({entry['source']})", entry.get("subject", "").encode()
         )
         for key in (*entry.get("sha1", ()), *entry.get("serial", ())):
             found[key.lstrip("0") if key in entry.get("serial", ()) else key] = distrust

