@@ -5,19 +5,19 @@ What Windows does, after Microsoft's documents on App Control (learn.microsoft.c
 - Deny rules come before all others; one is enough ("File rule precedence order").
 - A hash rule names the Authenticode hash, that of the first page, or, for files that Authenticode
   does not know, the hash of the whole file ("More information about hashes").
-- Minimum and maximum version: from minimum to maximum ("SiPolicy checks matches minVer <= ver &&
-  maxVer >= ver", a comment in Microsoft's own list). Of Deny a minimum alone means *up to* it
-  (select-types-of-rules-to-create). So it is read here too where a signer who is denied is narrowed
-  by a file attribute: older lists of Microsoft have attributes with a minimum of 65535.65535... and
-  no maximum in that place, which otherwise would mean nothing. A maximum alone is compiled as from
-  0.0.0.0 to it, and taken so, although that document says the opposite of it.
+- Minimum and maximum version: both ends are meant, and all between; of Deny a minimum alone means
+  *up to* it (select-types-of-rules-to-create; for the first also a comment in the XML of
+  microsoft-recommended-driver-block-rules). The second is read so too where a signer who is denied
+  is narrowed by a file attribute: older lists of Microsoft have attributes with a minimum of
+  65535.65535... and no maximum in that place, which would mean nothing otherwise. A maximum alone
+  is compiled as from 0.0.0.0 to it, and taken so, although that document says the opposite of it.
 - A signer who is denied is one with that certificate in the chain and that publisher (CN of the
   leaf); of several file attributes one must fit; exceptions are rules that allow.
 - A policy in audit mode denies nothing. A supplemental policy can only allow more. A policy for
   programs counts with Enabled:UMCI. Path rules are for programs alone.
 
 Honest about what it lacks: a rule that may or may not mean the file (no version to compare, an
-unknown attribute, a well-known root that nobody looked up) denies nothing and is `undecided`.
+unknown attribute, a root known to Windows alone) denies nothing and is `undecided`.
 Deliberately not judged: whether a policy that lets only named files load names this one
 (`remarks` says so), test signers, FilePath and package rules.
 
@@ -101,7 +101,7 @@ def judge(
         if certain:
             return Judgement(found)
         undecided.append(found)
-    return Judgement(None, tuple(undecided))
+    return Judgement(None, tuple(dict.fromkeys(undecided)))
 
 
 def remarks(
@@ -189,7 +189,7 @@ class _Index:
         self.names: dict[tuple[str, str], list[int]] = {}
         self.others: list[int] = []
         self.tbs: dict[bytes, list[Listed]] = {}
-        self.roots: list[Listed] = []
+        self.roots: list[Listed] = []  # whose certificates nobody here knows
         if not kernel_mode and ci_rules.UMCI not in policy.options:
             return
         for group in _groups(policy, kernel_mode):
@@ -197,9 +197,10 @@ class _Index:
                 self.add_rule(number)
             for listed in group.denied:
                 rule = policy.signers[listed.signer]
-                if rule.tbs:
-                    self.tbs.setdefault(rule.tbs, []).append(listed)
-                else:
+                known = ci_rules.WELL_KNOWN_ROOTS.get(rule.well_known or 0, ())
+                for digest in (rule.tbs,) if rule.tbs else known:
+                    self.tbs.setdefault(digest, []).append(listed)
+                if not rule.tbs and not known:
                     self.roots.append(listed)
 
     def add_rule(self, number: int) -> None:

@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from signing import ci_rules
 from signing.ci_rules import FileRule, SignerRule
 
-_FIRST_ROOT, _ROOT_STORE = 3, 0x14  # below: "none", "unknown", "self-signed"; any trusted root
 ORDER = {False: 0, None: 1, True: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A certificate of a chain. `well_known`: its number as a root that Windows knows, else 0."""
+    """A certificate of a chain."""
 
     tbs: Mapping[str, bytes]  # digests of its TBSCertificate: "sha1", "sha256", ...
     name: str  # CN of its subject
-    well_known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def version_range(rule: FileRule, *, denying: bool) -> tuple[ci_rules.Version, c
 
 
 def signer_fits(rule: SignerRule, signer: Signer) -> bool | None:
-    """Publisher, issuer, purposes and root; of the certificate itself the index knows."""
+    """Publisher, issuer and purposes; that the certificate is in the chain the index knows."""
     issuer = signer.chain[min(1, len(signer.chain) - 1)].name if signer.chain else ""
     for wanted, found in (
         (rule.publisher, signer.publisher),
@@ -106,12 +104,5 @@ def signer_fits(rule: SignerRule, signer: Signer) -> bool | None:
             return False
     if not signer.purposes.issuperset(rule.ekus):
         return False
-    fit: bool | None = None if rule.unknown or rule.signed_after else True
-    return fit if rule.tbs else both(fit, _root_fits(rule.well_known or 0, signer))
-
-
-def _root_fits(number: int, signer: Signer) -> bool | None:
-    known = {link.well_known for link in signer.chain} - {0}
-    if number in known:
-        return True
-    return False if known and number >= _FIRST_ROOT and number != _ROOT_STORE else None
+    is_known_root = rule.tbs or rule.well_known in ci_rules.WELL_KNOWN_ROOTS
+    return True if is_known_root and not rule.unknown and not rule.signed_after else None

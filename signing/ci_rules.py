@@ -56,6 +56,30 @@ OPTIONS: Mapping[str, int] = {
 # An option that the compiler writes as a setting, not as a bit (AppControl Manager, Helper.cs).
 SETTING_OPTION = "Disabled:Default Windows Certificate Remapping"
 
+# TBS digests of roots that policies name by number. Microsoft (event-tag-explanations, "Microsoft
+# Root CAs trusted by Windows") says which they are, and that Windows knows their TBS digests;
+# HotCakeX's WDACConfig (Get-SignerInfo.ps1) has those of the certificates' own algorithms. The
+# SHA-256 of 04 and 05 are of the certificates in signing/data/roots.
+WELL_KNOWN_ROOTS: Mapping[int, tuple[bytes, ...]] = {
+    number: tuple(map(bytes.fromhex, digests))
+    for number, digests in {
+        0x03: ("d67576f5521d1ccab52e9215e0f9f743",),
+        0x04: (
+            "8b3c3087b7056f5ec5ddba91a1b901f0",
+            "b0f310311013abfe7a7b41182ad99bc9846bdf91c432d48aa1777208150185a4",
+        ),
+        0x05: (
+            "391be92883d52509155bfeae27b9bd340170b76b",
+            "855920f04434989fc8f601eecd2f79ff93fe51b541d63aa94bef1425cd7d521d",
+        ),
+        0x06: ("08fba831c08544208f5208686b991ca1b2cfc510e7301784ddf1eb5bf0393239",),
+        0x07: ("279cd652c4e252bfbe5217ac722205d7729ba409148cfa9e6d9e5b1cb94eaff1",),
+        0x09: ("09cbafbd98e81b4d6baaab32b8b2f5d7",),
+        0x0A: ("7a4d9890b0f9006a6f77472d50d83ca54975fcc2b7ea0563490134e19b78782a",),
+        0x0E: ("ed55f82e1444f79ca9dce826846fdc4e0ea3859e3d26efef412d2fff0c7c8e6c",),
+    }.items()
+}
+
 # Names of a version resource, as they are called there, in the order of the binary form.
 ORIGINAL_NAME = "OriginalFilename"
 INTERNAL_NAME, DESCRIPTION, PRODUCT = "InternalName", "FileDescription", "ProductName"
