@@ -163,6 +163,8 @@ def _kept(content: bytes, read: Image, existing: Existing) -> list[bytes]:
             "the executable is signed already",
             hint="add a signature beside it (--append), or put ours in its place (--replace)",
         )
+    if read.table_at % 8:  # what fills that up would be hashed, and no signature there hold then
+        raise SigningError("the signatures there do not begin where one can be added")
     found = images.entries(io.BytesIO(content), read)
     if len(found) >= _MOST_ENTRIES:
         raise SigningError(f"the executable has {len(found)} signatures already")
