@@ -29,6 +29,7 @@ _WINDOWS_10, _SERVER_2016, _1809, _11_22H2 = 10240, 14393, 17763, 22621
 _VERSION = "Microsoft\\Windows NT\\CurrentVersion"
 _POLICIES = "Policies\\Microsoft\\Windows\\DeviceGuard"
 _HVCI = "HypervisorEnforcedCodeIntegrity"
+_STATES = (0, 1, 2)  # of memory integrity: off, on with a UEFI lock, on; `Enabled` has 0 and 1
 # Bits of WhqlSettings.
 _WHQL_OFF, _WHQL_ON, _BOOT_UPGRADED, _DEVELOPER, _UPGRADED = 1, 2, 1 << 29, 1 << 30, 1 << 31
 
@@ -192,7 +193,7 @@ def memory_integrity(registry: Registry) -> None:
             return
     chosen = _asked(registry)
     is_on = bool(chosen.number)
-    if not chosen.known:
+    if not chosen.known or chosen.number not in (None, *_STATES):
         found.miss(chosen.source, "Whether memory integrity is on cannot be told.")
     elif doubt := _doubt(registry, is_on=is_on):
         found.miss(chosen.source, doubt)
@@ -209,7 +210,7 @@ def _asked(registry: Registry) -> _Entry:
         scenario,
         registry.control("DeviceGuard", _HVCI),  # up to Windows 10 1607
     )
-    decided = (one for one in settings if not one.known or one.number in (0, 1, 2))
+    decided = (one for one in settings if not one.known or one.number in _STATES)
     return next(decided, scenario)
 
 
