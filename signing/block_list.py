@@ -31,12 +31,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from signing import ci_match, ci_rules
+from signing import ci_match, ci_policy, ci_policy_xml, ci_rules, hash_list
 from signing.ci_match import Identity, Link, Signer
 from signing.ci_rules import FileRule, Group, Kind, Listed, Policy
 from signing.hash_list import HashList
 
-__all__ = ["Denied", "Identity", "Judgement", "Link", "Signer", "denied", "judge", "remarks"]
+__all__ = [
+    "Denied",
+    "Identity",
+    "Judgement",
+    "Link",
+    "Signer",
+    "denied",
+    "judge",
+    "lets_others_load",
+    "list_name",
+    "read",
+    "remarks",
+]
 
 MICROSOFT_DRIVERS = "{D2BDA982-CCF6-4344-AC5B-0B44427B6816}"
 _MICROSOFT_NAME = "Microsoft Windows Driver Policy"
@@ -66,6 +78,19 @@ class Judgement:
 
     denied: Denied | None
     undecided: tuple[Denied, ...] = ()
+
+
+def read(data: bytes, name: str) -> Policy | HashList:
+    """A list of any kind: a policy in binary or XML, or hashes in text. Raises MalformedError.
+
+    `name`: what a list that does not name itself is called.
+    """
+    start = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start[:1] == b"<":
+        return ci_policy_xml.parse(data)
+    if (data[:1] == b"\x30" and data[1:2] >= b"\x80") or data[1:4] == b"\0\0\0":
+        return ci_policy.parse(data)
+    return hash_list.parse(data, name)
 
 
 def denied(
@@ -218,7 +243,7 @@ class _Index:
 
     def findings(self, identity: Identity) -> Iterator[tuple[bool, Denied]]:
         """(it is certain, what denies it): hashes, then names, then signers."""
-        for kind, digest in identity.digests.items():
+        for kind, digest in ci_match.hashes(identity).items():
             number = self.hashes.get(digest)
             if number is not None:
                 yield from self.by_hash(number, kind)

@@ -42,6 +42,14 @@ class Identity:
     signers: tuple[Signer, ...] = ()  # of every signature, embedded and by catalog
 
 
+def hashes(identity: Identity) -> dict[str, bytes]:
+    """Those that a policy's rules mean: the whole file's where Authenticode knows no other."""
+    kinds = identity.digests
+    if "sha1" in kinds or "sha256" in kinds:
+        return {kind: digest for kind, digest in kinds.items() if not kind.startswith("flat-")}
+    return dict(kinds)
+
+
 def both(one: bool | None, other: bool | None) -> bool | None:
     return min(one, other, key=ORDER.__getitem__)
 
@@ -56,7 +64,7 @@ def fits(
     """All that the rule states is true of the file. A version alone makes no rule: the compiler
     knows none (MicrosoftDocs/WDAC-Toolkit, pull request 230)."""
     if rule.hash:
-        fit: bool | None = rule.hash in identity.digests.values()
+        fit: bool | None = rule.hash in hashes(identity).values()
     elif rule.path or rule.package:
         fit = False if kernel_mode else None  # they are for programs
     else:

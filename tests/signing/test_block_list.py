@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from signing import block_list, ci_policy, ci_policy_xml, ci_rules, der, hash_list, image
 from signing.block_list import Denied, Identity, Link, Signer, denied, judge, remarks
 from signing.ci_rules import Policy, Version
-from tests.builders.ci_policy import compiled
+from signing.errors import MalformedError
+from tests.builders.ci_policy import compiled, wrapped
 from tests.builders.ci_policy_xml import ALLOW_ALL, Parts, policy
 from tests.conftest import REPOSITORY, real
 
@@ -82,7 +83,6 @@ def signer(
         (HASH, "its hash"),
         (b"a" * 20, "its hash"),
         (b"p" * 32, "the hash of its first page"),
-        (b"f" * 32, "the hash of the whole file"),
     ],
 )
 def test_a_hash(digest: bytes, what: str) -> None:
@@ -94,6 +94,14 @@ def test_a_hash(digest: bytes, what: str) -> None:
     )
     found = denied(binary, DRIVER)
     assert found == Denied(name, "file rule 1", f"{name} names {what} (file rule 1)")
+
+
+def test_the_hash_of_a_whole_file_counts_where_authenticode_knows_none() -> None:
+    for found in both(rule(f'Hash="{(b"f" * 32).hex()}"')):
+        assert denied(found, DRIVER) is None
+        verdict = denied(found, Identity({"flat-sha256": b"f" * 32}))
+        assert verdict is not None
+        assert "names the hash of the whole file" in verdict.reason
 
 
 def test_another_hash_denies_nothing() -> None:
@@ -452,6 +460,31 @@ def test_a_list_of_hashes(kind: str) -> None:
     assert found.rule == "line 2"
     assert denied(hashes, Identity({"page-sha256": HASH})) is None
     assert denied(hashes, Identity({})) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(policy(rule(DENY)), id="XML"),
+        pytest.param(b"\xef\xbb\xbf\n " + policy(rule(DENY)).split(b"?>", 1)[1], id="XML, BOM"),
+        pytest.param(
+            policy(rule(DENY)).decode().replace("utf-8", "utf-16").encode("utf-16"), id="UTF-16"
+        ),
+        pytest.param(compiled(policy(rule(DENY))), id="binary"),
+        pytest.param(wrapped(compiled(policy(rule(DENY)))), id="signed binary"),
+        pytest.param(HASH.hex().encode(), id="hashes"),
+        pytest.param(b"00" * 32 + b"\n" + HASH.hex().encode(), id="hashes that begin like DER"),
+    ],
+)
+def test_lists_of_any_kind(data: bytes) -> None:
+    assert denied(block_list.read(data, "ours"), DRIVER)
+    assert not denied(block_list.read(data, "ours"), Identity({"sha256": OTHER}))
+
+
+@pytest.mark.parametrize("data", [b"", b"<x/>", b"\x30\x82", b"\x07\0\0\0", b"MZ\x90"])
+def test_what_is_no_list_is_refused(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        block_list.read(data, "ours")
 
 
 # --- real lists, real drivers ------------------------------------------------------------------
