@@ -45,6 +45,7 @@ _HEX_SIZES = {82: 40, 130: 64}  # bytes of a tag in UTF-16 with its NUL: digits
 _MOST_ATTRIBUTES = 64  # of one member
 _MOST_LIST_ATTRIBUTES = 100_000  # a package for many devices names each of them
 _MOST_SYSTEMS = 64
+_LONGEST_TEXT = 8192  # bytes of a name or value; what is longer is cut
 _SYSTEM = re.compile(r"\s*2:([0-9]{1,5})\.([0-9]{1,5})\s*")
 _STRUCTURE = "catalog"
 # AlgorithmIdentifier of SHA-256 and the header of the digest that follows it.
@@ -349,10 +350,10 @@ def _name_value(cursor: Cursor) -> tuple[str, str]:
     cursor.finish()
     if flags & _DATA_ASCII:
         return name, _text(value, "utf-16-le")
-    plain = value.decode("ascii", "replace")
-    return name, plain if value.isascii() and plain.isprintable() else value.hex()
+    plain = value[:_LONGEST_TEXT].decode("latin-1")
+    return name, plain if plain.isascii() and plain.isprintable() else value[:_LONGEST_TEXT].hex()
 
 
 def _text(encoded: bytes, encoding: str) -> str:
-    text = encoded.decode(encoding, "replace").rstrip("\0")
+    text = encoded[:_LONGEST_TEXT].decode(encoding, "replace").rstrip("\0")
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -99,6 +99,14 @@ NOTHING = [
     pytest.param(1, "disk.sys\0".encode("utf-16-le"), SHA1, "not a digest", id="a-name"),
     pytest.param(1, SHA1, SHA1, "not a digest", id="bytes-in-version-1"),
     pytest.param(1, text_tag(SHA1)[:-2], SHA1, "not a digest", id="without-its-end"),
+    pytest.param(1, text_tag(SHA1)[:-2] + b"AA", SHA1, "not a digest", id="with-another-end"),
+    pytest.param(
+        1,
+        text_tag(SHA1)[:-2].replace(b"\0", b"\1") + b"\0\0",
+        SHA1,
+        "not a digest",
+        id="other-script",
+    ),
     pytest.param(1, text_tag(b"x" * 16), SHA1, "not a digest", id="of-another-size"),
     pytest.param(
         1, text_tag(SHA1).replace(b"A", b"g"), SHA1, "not a digest", id="of-other-letters"
@@ -120,6 +128,31 @@ def test_a_member_that_vouches_for_nothing(
     (member,) = found.members()
     assert not member.digests
     assert problem in member.problem
+
+
+def test_what_the_index_is_not_told() -> None:
+    digest = catalogs.catalog([Member(SHA1, tag=SHA1)], KEY, 1)
+    assert catalog.digests(catalog.inside(digest)) == []
+    cut = bytes.fromhex("060960864801650304020105000420") + SHA256[:31]
+    entry = der.sequence(der.octets(SHA1), der.set_of([der.octets(cut)]))
+    assert catalog.digests(_content(entry, der.sequence(der.octets(SHA256)))) == [SHA1, SHA256]
+
+
+def test_the_first_of_two_members_counts() -> None:
+    found = built([Member(SHA256, "first"), Member(SHA256, "second")])
+    member = found.find(SHA256)
+    assert member is not None
+    assert member.name == "first"
+
+
+def test_a_member_of_many_pages() -> None:
+    """The largest drivers have more than 64 KiB of page hashes."""
+    table = bytes(36 * 3000)
+    found = built([Member(SHA256, pages=table), Member(SHA256[::-1])])
+    member = found.find(SHA256)
+    assert member is not None
+    assert member.pages[0].table == table
+    assert set(catalog.digests(found.content)) == {SHA256, SHA256[::-1]}
 
 
 def test_a_hint_in_other_bytes_of_a_member_is_not_believed() -> None:
@@ -242,6 +275,12 @@ def test_attributes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         built(PACKAGE, details=Details(attributes=pairs)).attributes()
 
 
+def test_long_names_are_cut() -> None:
+    member = built([Member(SHA256, "x" * 100_000)]).find(SHA256)
+    assert member is not None
+    assert member.name == "x" * 4096
+
+
 def test_an_empty_list_vouches_for_nothing() -> None:
     found = built([])
     assert found.starts == ()
@@ -334,6 +373,18 @@ def test_a_member_that_does_not_end_where_it_says(entry: bytes) -> None:
         catalog.read(_content(entry))
     with pytest.raises(MalformedError):
         catalog.digests(_content(entry))
+
+
+def test_a_member_that_goes_on_behind_the_list() -> None:
+    """Its own end is inside the bytes, but not inside the list."""
+    entry = der.sequence(der.octets(SHA256), der.set_of([INFO]))
+    whole = _content(entry)
+    cut = whole[: -len(entry) - 2] + bytes((der.sequence()[0], len(entry) - 1)) + entry
+    assert len(cut) == len(whole)
+    with pytest.raises(MalformedError, match="are left"):
+        catalog.read(cut)
+    with pytest.raises(MalformedError, match="are left"):
+        catalog.digests(cut)
 
 
 def test_members_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,23 @@ def test_many_in_one_bucket_do_not_hide_each_other() -> None:
     assert names(found, digest("x")) == ["1.cat"]
 
 
+def test_the_order_is_that_of_the_sources() -> None:
+    found = index(*(packed(f"only-{n}", *(["both"] if n in (1, 8) else [])) for n in range(9)))
+    assert names(found, digest("both")) == ["1.cat", "8.cat"]
+
+
+def test_a_file_listed_twice_is_kept_once() -> None:
+    twice = [Member(digest("a"), "a.sys"), Member(digest("a"), "b.sys")]
+    assert index(catalogs.catalog(twice, KEY)).members == 1
+
+
+def test_bytes_across_two_entries_are_no_digest() -> None:
+    plain = index(packed("a"))
+    bucket = b"\0\0" + digest("b")[:16] + b"\0\0"
+    odd = CatalogIndex(plain.refs, (), 1, (bucket,) * len(plain.buckets))
+    assert odd.find(digest("b")) == ()
+
+
 # --- what it cannot read ------------------------------------------------------------------
 
 
@@ -167,6 +184,14 @@ def test_no_more_is_read_than_a_catalog_can_have(monkeypatch: pytest.MonkeyPatch
     assert [name for name, _ in found.gaps] == ["endless.cat"]
     assert "too large" in found.gaps[0][1]
     assert stream.given <= (1 << 20) + 1
+
+
+def test_the_largest_catalog_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = packed("a")
+    monkeypatch.setattr(catalog, "LARGEST", len(raw))
+    assert names(index(raw), digest("a")) == ["0.cat"]
+    monkeypatch.setattr(catalog, "LARGEST", len(raw) - 1)
+    assert len(index(raw).gaps) == 1
 
 
 def test_there_is_an_end_to_catalogs_and_members(monkeypatch: pytest.MonkeyPatch) -> None:
