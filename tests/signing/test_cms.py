@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,6 +74,67 @@ def test_an_expired_key_does_not_sign() -> None:
     expired = certified(Shape(since=NOW - 2 * YEAR, until=NOW - YEAR))
     with refused(KeyFileError, "expired"):
         cms.sign_detached(CONTENT, expired)
+
+
+def test_several_signers_and_any_of_them_will_do(key: SigningKey, stranger: SigningKey) -> None:
+    signature = cms.sign_detached(CONTENT, key, stranger)
+    for one in (key, stranger):
+        assert verify(signature, one).certificate == one.certificate
+    with refused(UntrustedError, "signed by"):
+        verify(signature, certified(Shape("Nobody")))
+    many = [certified(Shape(f"Signer {number}")) for number in range(cms.MOST_SIGNERS + 1)]
+    assert verify(cms.sign_detached(CONTENT, *many[1:]), many[3]).certificate == (
+        many[3].certificate
+    )
+    with refused(SigningError, "9 signers"):
+        verify(cms.sign_detached(CONTENT, *many), many[0])
+
+
+def test_the_same_bytes_for_the_same_time(key: SigningKey, stranger: SigningKey) -> None:
+    made = [cms.sign_detached(CONTENT, key, stranger, signing_time=NOW) for _ in range(2)]
+    assert made[0] == made[1] != cms.sign_detached(CONTENT, key, stranger, signing_time=NOW - YEAR)
+    assert verify(made[0], key).signing_time == NOW
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_cas_go_along(depth: int) -> None:
+    root = certified(Shape("Root", ca=True))
+    between = [certified(Shape("CA 0", ca=True), root)]
+    between += [certified(Shape("CA 1", ca=True), between[0])][: depth - 1]
+    leaf = certified(Shape("Leaf"), between[-1])
+    whole = replace(leaf, others=tuple(one.certificate for one in between))
+    signature = cms.sign_detached(CONTENT, whole)
+    for trusted in (root, leaf, between[0]):  # a root, pinned, a CA on the way
+        assert verify(signature, trusted).certificate == leaf.certificate
+    with refused(UntrustedError, "not trusted here"):
+        verify(cms.sign_detached(CONTENT, leaf), root)  # without them nobody can know
+    with refused(UntrustedError, "signed by Leaf"):
+        verify(signature, certified(Shape("Root", ca=True)))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(Shape("CA", ca=False), id="no CA"),
+        pytest.param(Shape("CA", ca=True, issues=False), id="may not issue"),
+        pytest.param(Shape("CA", ca=True, until=NOW - YEAR / 2), id="expired"),
+    ],
+)
+def test_cas_that_may_not_stand_between(between: Shape) -> None:
+    root = certified(Shape("Root", ca=True))
+    middle = certified(between, root)
+    leaf = certified(Shape("Leaf"), middle)
+    signature = cms.sign_detached(CONTENT, replace(leaf, others=(middle.certificate,)))
+    with pytest.raises(SigningError):
+        verify(signature, root)
+
+
+def test_no_certificate_that_leads_nowhere(key: SigningKey) -> None:
+    """Neither a stranger's, nor a twin that claims to have issued a key that is its own issuer."""
+    for other in (certified(Shape("A CA", ca=True)), certified(Shape("Example Ltd", ca=True))):
+        signature = cms.sign_detached(CONTENT, replace(key, others=(other.certificate,)))
+        with refused(SigningError, "none of its signers uses"):
+            verify(signature, key)
 
 
 # --- what does not --------------------------------------------------------------------------
