@@ -65,7 +65,7 @@ def osslsigncode(file: Path, roots: Path, *options: str) -> View:
     )
     # What comes before the first heading is about the file; of a catalog there is no heading.
     _, *parts = re.split(_HEADING, done.stdout)
-    found = tuple(_of_text(part, done.stderr) for part in parts if "Signer's certificate" in part)
+    found = tuple(_of_text(part, done.stderr) for part in parts if "digest algorithm" in part)
     return View(found, "" if found else done.stdout.strip().splitlines()[0] if done.stdout else "?")
 
 
