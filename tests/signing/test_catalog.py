@@ -99,7 +99,7 @@ NOTHING = [
     pytest.param(1, "disk.sys\0".encode("utf-16-le"), SHA1, "not a digest", id="a-name"),
     pytest.param(1, SHA1, SHA1, "not a digest", id="bytes-in-version-1"),
     pytest.param(1, text_tag(SHA1)[:-2], SHA1, "not a digest", id="without-its-end"),
-    pytest.param(1, text_tag(SHA1)[:-2] + b"AA", SHA1, "not a digest", id="with-another-end"),
+    pytest.param(1, text_tag(SHA1)[:-2] + b"A\0", SHA1, "not a digest", id="with-another-end"),
     pytest.param(
         1,
         text_tag(SHA1)[:-2].replace(b"\0", b"\1") + b"\0\0",
@@ -153,6 +153,13 @@ def test_a_member_of_many_pages() -> None:
     assert member is not None
     assert member.pages[0].table == table
     assert set(catalog.digests(found.content)) == {SHA256, SHA256[::-1]}
+
+
+def test_a_length_that_looks_like_a_tag() -> None:
+    """04 14 in the length of a large member could be taken for the digest's header."""
+    entry = der.sequence(der.octets(SHA256), der.tagged(0x31, bytes(0x41400 - 34 - 5)))
+    assert entry[:5] == b"\x30\x83\x04\x14\x00"
+    assert catalog.digests(_content(entry)) == [SHA256]
 
 
 def test_a_hint_in_other_bytes_of_a_member_is_not_believed() -> None:
