@@ -95,6 +95,12 @@ class CatalogIndex:
     gaps: tuple[tuple[str, str], ...]  # (name, reason) of what could not be read or had no room
     members: int  # entries of all catalogs
     buckets: tuple[bytes, ...]
+    are_all: bool = False  # the sources were all that a Windows has
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a file that is not found is in no catalog of that Windows."""
+        return self.are_all and not self.gaps
 
     def find(self, digest: bytes) -> tuple[CatalogRef, ...]:
         """The catalogs that list it, in the order of their sources; `digest`: SHA-1 or SHA-256."""
@@ -116,8 +122,11 @@ def build(
     *,
     cache: Cache | None = None,
     progress: Callable[[int], object] | None = None,
+    are_all: bool = False,
 ) -> CatalogIndex:
     """Read all catalogs; `progress` is told how many were, after each.
+
+    `are_all`: the sources are all catalogs of a Windows, and not some that somebody has at hand.
 
     Never raises for a catalog that cannot be read or is none: it becomes a gap.
     """
@@ -144,7 +153,7 @@ def build(
             gaps.append((source.name, _reason(exc)))
         if progress is not None:
             progress(count)
-    return CatalogIndex(tuple(refs), tuple(gaps), members, tuple(_frozen(buckets)))
+    return CatalogIndex(tuple(refs), tuple(gaps), members, tuple(_frozen(buckets)), are_all)
 
 
 def _frozen(buckets: list[bytearray]) -> Iterator[bytes]:

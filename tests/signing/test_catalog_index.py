@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from signing import catalog, catalog_index
 from signing.catalog_index import Cache, CatalogIndex, File, build, folder
 from signing.errors import TamperedError
+from signing.verify import Catalogs
 from tests.builders import catalogs
 from tests.builders.catalogs import Member
 from tests.conftest import REAL_DATA
@@ -204,6 +205,14 @@ def test_there_is_an_end_to_catalogs_and_members(monkeypatch: pytest.MonkeyPatch
     found = index(packed("a"), packed("b"), packed("c"))
     assert len(found.refs) == 1
     assert [name for name, _ in found.gaps] == ["1.cat"]
+
+
+def test_when_a_file_is_surely_in_no_catalog() -> None:
+    good, bad = Memory("a", packed("a")), Memory("b", b"")
+    found: Catalogs = build([good], are_all=True)
+    assert found.is_complete
+    assert not build([good]).is_complete
+    assert not build([good, bad], are_all=True).is_complete
 
 
 def test_progress_is_told_after_each() -> None:
