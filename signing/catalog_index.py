@@ -10,8 +10,8 @@ accident, in 4,096 buckets of bytes: 20 MB for a million members, a fifth of a d
 
 Catalogs of the same content are read once: drivers have theirs in CatRoot and in the driver store.
 What was read can be kept in a `Cache` for the next index in this process. Nothing is kept on disk:
-2,000 catalogs with 100,000 members cost 0.2 s, most of it for opening and hashing them, which a
-file of ours would have to be compared with all the same.
+2,000 catalogs with 80,000 entries cost 0.22 s, and 0.09 s where all was read before, as each has to
+be opened and hashed all the same.
 """
 
 from __future__ import annotations
