@@ -253,7 +253,7 @@ def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, schem
             if kind == "rsa":
                 key.verify(signature, data, padding.PKCS1v15(), algorithm)
                 return True
-            return kind == "pss" and _pss_holds(key, signature, data, scheme)
+            return kind == "pss" and _pss_holds(key, signature, data, digest, scheme)
         if (
             kind == "ecdsa"
             and isinstance(key, ec.EllipticCurvePublicKey)
@@ -281,9 +281,12 @@ def bare_digest(key: PublicKeyTypes, signature: bytes, expected: bytes) -> bool:
         return False
 
 
-def _pss_holds(key: rsa.RSAPublicKey, signature: bytes, data: bytes, scheme: Scheme) -> bool:
-    digest, mask, salt = _pss(scheme.parameters)
-    if digest not in _HASHES or mask not in _HASHES:
+def _pss_holds(
+    key: rsa.RSAPublicKey, signature: bytes, data: bytes, digest: str, scheme: Scheme
+) -> bool:
+    named, mask, salt = _pss(scheme.parameters)
+    # RFC 4056, 3: both are one, or SHA-1 could be called SHA-256.
+    if named != digest or mask not in _HASHES:
         return False
     wanted = padding.PSS(padding.MGF1(_HASHES[mask]), salt)
     key.verify(signature, data, wanted, _HASHES[digest])
