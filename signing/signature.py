@@ -29,6 +29,9 @@ from signing.signed_data import SignedData, SignerInfo
 from signing.timestamp import Timestamp
 
 NESTED = "1.3.6.1.4.1.311.2.4.1"
+# szOID_KP_LIFETIME_SIGNING (wincrypt.h): what was signed ends with the certificate, whatever a
+# timestamp says (Microsoft's documentation of Trusted Signing, its certificates for tests).
+_LIFETIME = "1.3.6.1.4.1.311.10.3.13"
 _TIME_FLAWS = (Flaw.EXPIRED, Flaw.NOT_YET_VALID)
 
 
@@ -142,6 +145,8 @@ def _signature(
     if not problem and signer is not None:
         stamps = timestamp.of(made, pool, trust, now)
         moment = next((each.time for each in stamps if each.is_good), None) or now
+        if _LIFETIME in (signer.purposes or ()):
+            moment = now
         ways = tuple(
             Way(chain, path.flaws(chain, CODE_SIGNING, moment))
             for chain in path.chains(signer, pool, trust)
