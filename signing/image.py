@@ -253,8 +253,9 @@ def entries(stream: Stream, image: Image) -> tuple[Entry, ...]:
         length, revision, kind = _ENTRY.unpack_from(table, at)
         if not 8 < length <= len(table) - at:
             raise MalformedError("certificate table", at, f"an entry of {length} bytes")
-        found.append(Entry(at, revision, kind, table[at + 8 : at + length]))
-        at += length + -length % 8
+        end = at + length + -length % 8  # what fills it up is not signed either
+        found.append(Entry(at, revision, kind, table[at + 8 : end]))
+        at = end
     return tuple(found)
 
 
