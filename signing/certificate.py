@@ -106,6 +106,7 @@ class Certificate:
     not_after: datetime
     purposes: frozenset[str] | None  # EKU OIDs; None: it does not say, so any
     is_ca: bool
+    is_constrained: bool  # it says whether it is a CA
     may_issue: bool  # a CA whose key usage, where it has one, allows it
     may_sign: bool  # the same for signing
     path_length: int | None
@@ -156,7 +157,7 @@ def read(encoded: bytes) -> Certificate:
 
 
 def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
-    oid, parameters = _outer_algorithm(encoded)
+    oid, parameters = _algorithm(encoded)
     digest = _SCHEMES.get(oid, ("", ""))[1]
     if oid == _PSS:
         digest = _pss(parameters)[0]
@@ -190,6 +191,7 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
         not_after=found.not_valid_after_utc,
         purposes=purposes,
         is_ca=is_ca,
+        is_constrained=constraints is not None,
         may_issue=is_ca and (usage is None or usage.key_cert_sign),
         may_sign=usage is None or usage.digital_signature or usage.content_commitment,
         path_length=constraints.path_length if constraints else None,
@@ -204,10 +206,19 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
     )
 
 
-def _outer_algorithm(encoded: bytes) -> tuple[str, bytes]:
+def _algorithm(encoded: bytes) -> tuple[str, bytes]:
+    """How the issuer signed: stated twice, once outside of what was signed (RFC 5280, 4.1.1.2).
+
+    Where both differ somebody changed the certificate, so that its thumbprint is another one.
+    """
     cursor = der.Cursor(encoded, "certificate").enter()
-    cursor.skip()
-    return cursor.algorithm()
+    tbs = cursor.enter()
+    tbs.optional(der.context(0))  # version
+    tbs.skip()  # serial number
+    stated = cursor.whole(der.SEQUENCE)
+    if tbs.whole(der.SEQUENCE) != stated:
+        raise cursor.fail("its algorithm is not the one that was signed")
+    return der.Cursor(stated, "certificate").algorithm()
 
 
 def shown(name: x509.Name) -> str:
