@@ -1,35 +1,23 @@
 """What a Windows executable says of its own signature. It says nothing about trust.
 
 `examine` compares the digest that the first embedded signature names with the digest of the file,
-and reads the name in the certificate that signature claims. No signature is verified, no chain is
+and reads the name in the certificate that it claims. No signature is verified, no chain is
 built, no time is looked at: anybody can make a file for which the answer is "embedded". What it
 tells apart is files that are as their maker left them, files that changed since, and files without
-a signature of their own (which a catalog may still vouch for).
-
-What is hashed: Microsoft "Windows Authenticode Portable Executable Signature Format" (2008).
-`authenticode_message` reads the message, `authenticode_proof` judges it.
+a signature of their own (which a catalog may still vouch for). Who vouches says `verify`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
-from signing import authenticode_message, keys
-from signing.authenticode_message import Message, UnreadableError
-
-LARGEST_TABLE = 4 << 20  # page hashes of the largest drivers take a few hundred KiB
-
-_CHUNK = 1 << 20
-_HEAD = 4096
-_MAX_PE_OFFSET = 0x10000
+from signing import der, image, indirect_data, path, signed_data, timestamp
+from signing.errors import SigningError
+from signing.image import Image, Stream
+from signing.indirect_data import INDIRECT_DATA, IndirectData
+from signing.signed_data import SignedData
 
 
 class Vouching(StrEnum):
@@ -48,120 +36,44 @@ class Claim:
     algorithm: str = ""  # of the file's digest: "sha256"
 
 
-class Stream(Protocol):
-    """An open file, buffered or not."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-
-    def read(self, size: int = -1, /) -> bytes | None: ...
-
-
 def examine(stream: Stream) -> Claim:
     """The claim of the first signature embedded in a file. Says nothing about trust.
 
     Reads the whole file where there is a signature. Raises OSError where it cannot be read, and
     nothing else, whatever the bytes are.
     """
-    return read(stream)[0]
-
-
-def read(stream: Stream) -> tuple[Claim, Message | None]:
-    """The claim and the message that makes it, None where there is none that can be read.
-
-    Raises as `examine`.
-    """
     try:
-        image = _image(stream)
-        if image is None:
-            return Claim(Vouching.NONE), None
-        message = authenticode_message.read(_read(stream, image.table_at, image.table_size))
-        return _claim(stream, image, message), message
-    except (UnreadableError, struct.error, *keys.UNREADABLE):
-        return Claim(Vouching.UNREADABLE), None
+        layout = image.read(stream)
+        if not layout.is_signed:
+            return Claim(Vouching.NONE)
+        return _claim(stream, layout)
+    except SigningError:
+        return Claim(Vouching.UNREADABLE)
 
 
-def _claim(stream: Stream, image: _Image, message: Message) -> Claim:
-    attested = hashlib.new(message.signer_algorithm, message.content, usedforsecurity=False)
-    intact = message.content_digest == attested.digest() and message.digest == _digest(
-        stream, image, message.algorithm
+def _claim(stream: Stream, layout: Image) -> Claim:
+    entries = image.entries(stream, layout)
+    if not entries or entries[0].kind != image.PKCS_SIGNED_DATA:
+        return Claim(Vouching.UNREADABLE)
+    message = signed_data.read(der.without_filling(entries[0].content, "signature")[0])
+    if message.content_type != INDIRECT_DATA or len(message.signers) != 1:
+        return Claim(Vouching.UNREADABLE)
+    named = indirect_data.read(message.content)
+    if not named.algorithm or not message.signers[0].digest:
+        return Claim(Vouching.UNREADABLE)
+    intact = _is_intact(stream, layout, message, named)
+    signer = timestamp.certificate_of(message.signers[0], path.readable(message.certificates))
+    return Claim(
+        Vouching.EMBEDDED if intact else Vouching.TAMPERED,
+        signer.name if signer else "",
+        named.algorithm,
     )
-    vouching = Vouching.EMBEDDED if intact else Vouching.TAMPERED
-    signer = name(message.certificate) if message.certificate else ""
-    return Claim(vouching, signer, message.algorithm)
 
 
-def name(certificate: x509.Certificate) -> str:
-    """What its subject is called, fit for a screen; "" where that cannot be read."""
-    try:
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except keys.UNREADABLE:
-        return ""
-    if not names:
-        return keys.organisation(certificate)
-    text = str(names[0].value)
-    return "".join(letter if letter.isprintable() else "?" for letter in text).strip()
-
-
-# --- the file -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """Where in a file the bytes lie that its digest leaves out."""
-
-    checksum_at: int
-    directory_at: int  # entry of the certificate table in the optional header
-    table_at: int
-    table_size: int
-    size: int  # of the file
-
-    def hashed(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of what is hashed: all but the two fields and the table itself."""
-        yield 0, self.checksum_at
-        yield self.checksum_at + 4, self.directory_at
-        yield self.directory_at + 8, self.table_at
-        yield self.table_at + self.table_size, self.size
-
-
-def _image(stream: Stream) -> _Image | None:
-    """None for an executable without a signature."""
-    size = stream.seek(0, 2)
-    head = _read(stream, 0, _HEAD)
-    start: int
-    magic, start = struct.unpack_from("<2s58xI", head)
-    if magic != b"MZ" or start > _MAX_PE_OFFSET:
-        raise UnreadableError
-    optional = _read(stream, start, 24 + 240)
-    (kind,) = struct.unpack_from("<H", optional, 24)
-    if optional[:4] != b"PE\0\0" or kind not in (0x10B, 0x20B):
-        raise UnreadableError
-    directories = 24 + (112 if kind == 0x20B else 96)
-    (count,) = struct.unpack_from("<I", optional, directories - 4)
-    entry = directories + 4 * 8
-    at, length = struct.unpack_from("<II", optional, entry) if count > 4 else (0, 0)
-    if not at or not length:
-        return None
-    directory_at = start + entry
-    if at < directory_at + 8 or at + length > size or length > LARGEST_TABLE:
-        raise UnreadableError
-    return _Image(start + 24 + 64, directory_at, at, length, size)
-
-
-def _digest(stream: Stream, image: _Image, algorithm: str) -> bytes:
-    total: Any = hashlib.new(algorithm, usedforsecurity=False)
-    for start, end in image.hashed():
-        stream.seek(start)
-        left = end - start
-        while left > 0:
-            data = stream.read(min(left, _CHUNK))
-            if not data:
-                raise UnreadableError
-            total.update(data)
-            left -= len(data)
-    digest: bytes = total.digest()
-    return digest
-
-
-def _read(stream: Stream, offset: int, size: int) -> bytes:
-    stream.seek(offset)
-    return stream.read(size) or b""
+def _is_intact(stream: Stream, layout: Image, message: SignedData, named: IndirectData) -> bool:
+    made = message.signers[0]
+    stated = signed_data.octets(made.value(signed_data.MESSAGE_DIGEST), "signature")
+    attested = hashlib.new(made.digest, message.content, usedforsecurity=False).digest()
+    if stated != attested:
+        return False
+    return image.digests(stream, layout, (named.algorithm,))[named.algorithm] == named.digest

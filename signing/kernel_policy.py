@@ -78,7 +78,7 @@ _STRANGER_WORDS = {
     Kind.TEST_SIGNED: "it is signed for tests",
     Kind.SELF_SIGNED: "its signer vouches for itself",
     Kind.UNTRUSTED: "no root known here stands behind its signer",
-    Kind.ORGANISATION: "its signer is trusted here, and no kernel knows it",
+    Kind.ORGANISATION: "who runs this trusts its signer",
     Kind.PUBLISHER: "its CA has no cross-certificate of Microsoft's in the file",
 }
 
@@ -137,18 +137,18 @@ def unsigned(kernel: Kernel, *, catalogs_known: bool) -> Verdict:
     )
 
 
-def tampered(kernel: Kernel) -> Verdict:
-    """For a file that is not what was signed."""
+def _tampered(signature: Signature, kernel: Kernel) -> Verdict:
+    why = signature.problem or "it is not what was signed"
     free = _unenforced(kernel)
     if free is not None:
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, f"it is not what was signed; {free.reason}")
-    return Verdict(Answer.NO, Answer.NO, "it is not what was signed")
+        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, f"{why}; {free.reason}")
+    return Verdict(Answer.NO, Answer.NO, why)
 
 
 def would_load(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel) -> Verdict:
     """Whether that kernel loads a file for the sake of this signature."""
     if kind is Kind.TAMPERED:
-        return tampered(kernel)
+        return _tampered(signature, kernel)
     if kind is Kind.UNREADABLE:
         return Verdict(Answer.NO, Answer.NO, f"its signature says nothing: {signature.problem}")
     if kind is Kind.REVOKED:
@@ -240,6 +240,10 @@ def _cross_signed(leaf: Certificate, kernel: Kernel) -> Verdict:
 
 
 def _stranger(kind: Kind, kernel: Kernel) -> Verdict:
+    if kind is Kind.ORGANISATION and not (kernel.test_signing and kernel.secure_boot is False):
+        # An organisation may have taught its kernels (App Control, custom kernel signers).
+        why = f"{_STRANGER_WORDS[kind]}; whether that kernel does is not known"
+        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
     return _flag(kernel.test_signing, _STRANGER_WORDS[kind], "testsigning", kernel.secure_boot)
 
 

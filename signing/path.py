@@ -38,6 +38,7 @@ _KERNEL_PURPOSES = frozenset(
         "1.3.6.1.4.1.311.10.3.7",  # part of Windows, by an OEM
     )
 )
+_MICROSOFTS = (Store.KERNEL, Store.TEST, Store.FLIGHT)
 
 
 class Flaw(StrEnum):
@@ -228,10 +229,16 @@ def _purpose_flaws(chain: Chain, purpose: str) -> Iterable[Fault]:
     if leaf.purposes is None:
         yield Fault(Flaw.PURPOSE, f"the certificate of {_quoted(leaf)} does not say what for")
     for each in chain.certificates:
-        stands_in = purpose == CODE_SIGNING and _KERNEL_PURPOSES & (each.purposes or frozenset())
+        stands_in = (
+            purpose == CODE_SIGNING
+            and chain.store in _MICROSOFTS
+            and _KERNEL_PURPOSES & (each.purposes or frozenset())
+        )
         if not each.has_purpose(purpose) and not stands_in:
             clause = f"the certificate of {_quoted(each)} is not for {called}"
             yield Fault(Flaw.PURPOSE, clause)
+    if leaf.is_ca and purpose == CODE_SIGNING and len(chain.certificates) > 1:
+        yield Fault(Flaw.PURPOSE, f"the certificate of {_quoted(leaf)} is that of a CA")
     if not leaf.may_sign:
         yield Fault(Flaw.PURPOSE, f"the key of {_quoted(leaf)} may not sign")
     allowed = chain.anchor.purposes
@@ -256,7 +263,7 @@ def _issuing_flaws(chain: Chain) -> Iterable[Fault]:
     for each in chain.certificates[1:]:
         is_root = each not in chain.issued
         # The oldest roots are of version 1, which cannot say that they are CAs.
-        if not (each.may_issue or (is_root and not each.is_ca and each.is_self_issued)):
+        if not (each.may_issue or (is_root and not each.is_constrained and each.is_self_issued)):
             yield Fault(Flaw.NOT_A_CA, f"{_quoted(each)} may not issue certificates")
         if each.path_length is not None and below > each.path_length:
             yield Fault(Flaw.PATH_LENGTH, f"{_quoted(each)} may not have CAs below it")

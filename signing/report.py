@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from signing.block_list import Denied
+from signing.certificate import STRONG
 from signing.kernel import Answer, Kind, Verdict
 from signing.signature import Signature, Way
 
@@ -64,11 +65,6 @@ class Report:
     def best(self) -> Voucher | None:
         return self.vouchers[0] if self.vouchers else None
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether nothing good can be said of it: `verify` fails for such a file."""
-        return bool(self.denied or self.advised) or self.kind in REFUSED
-
     def why_no_replacement(self, *, boot: bool) -> str:
         """Why it must not take another file's place, as a clause; "" where it may.
 
@@ -85,6 +81,20 @@ class Report:
         if best.way.passing:
             return f"{best.way.passing[0].clause}, and no timestamp says that it was signed before"
         answer = self.verdict.boot if boot else self.verdict.demand
-        if answer is Answer.NO or (answer is Answer.UNKNOWN and self.kind is not Kind.ORGANISATION):
+        if answer is Answer.YES:
+            return ""
+        if answer is Answer.NO or self.kind is not Kind.ORGANISATION:
             return self.verdict.reason
-        return ""
+        # A person vouches for the signer, and knows what that kernel takes; SHA-1 proves nothing.
+        return f"it rests on {self.weakest.upper()}" if self.weakest else ""
+
+    @property
+    def weakest(self) -> str:
+        """The digest below SHA-256 that the best signature rests on, or ""."""
+        best = self.best
+        if best is None:
+            return ""
+        used = [best.signature.algorithm, best.signature.signer_algorithm]
+        if best.way is not None:
+            used += (each.digest for each in best.way.chain.issued)
+        return min((each for each in used if each not in STRONG), default="")

@@ -27,7 +27,7 @@ from signing.block_list import Denied, Identity, Link
 from signing.block_list import Signer as Named
 from signing.catalog import Catalog
 from signing.certificate import Certificate
-from signing.der import without_filling
+from signing.der import SEQUENCE, without_filling
 from signing.errors import MalformedError, SigningError
 from signing.image import Image, Stream
 from signing.kernel import Answer, Kernel, Kind, Verdict
@@ -37,7 +37,7 @@ from signing.signature import Origin, Signature
 from signing.signed_data import SignedData
 
 _MOST_SIGNATURES = 8  # of one file, nested ones among them
-_MOST_CATALOGS = 4  # looked into for one digest
+_MOST_CATALOGS = 64  # looked into for one digest
 _CHUNK = 1 << 20
 _CATALOG_DIGESTS = ("sha1", "sha256")
 _TBS_DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512")  # that rules name certificates by
@@ -49,7 +49,14 @@ class CatalogRef(Protocol):
     @property
     def name(self) -> str: ...
 
-    def read(self) -> bytes: ...
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of its content when it was indexed."""
+        ...
+
+    def read(self) -> bytes:
+        """That content. Raises OSError, SigningError where it is another one by now."""
+        ...
 
 
 class Catalogs(Protocol):
@@ -112,6 +119,7 @@ class Verifier:
         hidden = False
         for entry in entries:
             if entry.kind != image.PKCS_SIGNED_DATA:
+                hidden = True
                 oddities.append(f"an entry of kind {entry.kind} in its certificate table")
                 continue
             encoded, filling = without_filling(entry.content, "signature")
@@ -166,6 +174,8 @@ class Verifier:
         if layout is not None:
             for algorithm in _CATALOG_DIGESTS:
                 known[f"page-{algorithm}"] = image.first_page(stream, layout, algorithm)
+            if self.advised is not None:  # plain lists name whole files as well
+                known["flat-sha256"] = _flat(stream)["sha256"]
         signers = tuple(
             _signer(each.signature) for each in vouchers if each.signature.signer is not None
         )
@@ -264,20 +274,18 @@ class Verifier:
                 continue
             for ref in self.catalogs.find(digest)[:_MOST_CATALOGS]:
                 found += (_voucher(each) for each in self._listed(ref, algorithm, digest))
-            if any(each.kind in GOOD for each in found):
-                break
+                if any(each.kind in GOOD for each in found):
+                    return found
         return found
 
     def _listed(self, ref: CatalogRef, algorithm: str, digest: bytes) -> tuple[Signature, ...]:
         """The signatures of a catalog, as ones of the file; () where it does not list it now."""
         try:
-            content = ref.read()
-            key = hashlib.sha256(content).digest()
-            if key not in self._judged:
-                self._judged[key] = self._judge_catalog(content, ref.name)
+            if ref.digest not in self._judged:
+                self._judged[ref.digest] = self._judge_catalog(ref.read(), ref.name)
         except (OSError, SigningError):
             return ()
-        listing, signatures = self._judged[key]
+        listing, signatures = self._judged[ref.digest]
         member = listing.find(digest)
         if member is None or member.digests.get(algorithm) != digest:
             return ()
@@ -287,7 +295,7 @@ class Verifier:
 
     def _judge_catalog(self, content: bytes, name: str) -> tuple[Catalog, tuple[Signature, ...]]:
         message = signed_data.read(content, "catalog")
-        if message.content_type != catalog.TRUST_LIST:
+        if (message.content_type, message.content_tag) != (catalog.TRUST_LIST, SEQUENCE):
             raise MalformedError("catalog", 0, "it is another kind of message")
         listing = catalog.read(message.content)
         # Every member is listed by what its signers signed; which one is asked for comes later.
@@ -320,7 +328,7 @@ def _with_nested(message: SignedData) -> list[tuple[Origin, SignedData]]:
 
 
 def _content(message: SignedData) -> indirect_data.IndirectData:
-    if message.content_type != indirect_data.INDIRECT_DATA:
+    if (message.content_type, message.content_tag) != (indirect_data.INDIRECT_DATA, SEQUENCE):
         raise MalformedError("signature", 0, "it is not about an executable")
     return indirect_data.read(message.content)
 
@@ -373,11 +381,9 @@ def _rank(voucher: Voucher) -> tuple[int, bool, int]:
 
 def _signer(judged: Signature) -> Named:
     leaf = judged.signer
-    chain: Sequence[Certificate] = ()
-    if judged.ways:
-        chain = judged.ways[0].chain.certificates
-    elif leaf is not None:
-        chain = (leaf,)
+    # All ways up: a rule may name any of the certificates, and the leaf's issuer is the second.
+    ways = [each for way in judged.ways for each in way.chain.certificates]
+    chain = tuple(dict.fromkeys(ways)) or ((leaf,) if leaf else ())
     return Named(
         publisher=leaf.name if leaf else "",
         chain=tuple(Link(_tbs_digests(each), each.name) for each in chain),

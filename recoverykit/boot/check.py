@@ -10,11 +10,11 @@ said, in a line of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recoverykit import installs, vouching
+from recoverykit import installs
 from recoverykit.boot import (
     check_drivers,
     check_filters,
@@ -33,7 +33,7 @@ from recoverykit.diagnosis.boot_path import boot_path
 from recoverykit.errors import RecoveryKitError
 from recoverykit.evidence.modules import Modules
 from recoverykit.model import CheckLine, Evidence, Service, Source, Volume, WindowsInstall
-from recoverykit.vouching import Standing
+from recoverykit.vouching import Judge, Standing
 
 if TYPE_CHECKING:
     from recoverykit.vouching import Trust
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BEYOND = "beyond-this-check"
 _BEYOND = (
     "the firmware's boot variables and Secure Boot lists, boot code in front of the file system, "
-    "what policies let pass, certificates against Windows' own roots, catalogs' contents, "
+    "whether policies that name what may load name these files, "
     "hardware changed since the last start"
 )
 
@@ -67,13 +67,13 @@ def check(
     """
     machine = check_machine.know(install, evidence)
     services = machine.all(Service)
-    moment = at or datetime.now(UTC)
-    files = Files(install, Modules(install, services), trust, moment)
+    judge = Judge(install, boot_volumes, trust, at)
+    files = Files(install, Modules(install, services), judge)
     path = boot_path(machine.evidence, install)
     needed = check_storage.needed(machine, path)
     loaders = [files.place(one.path.replace("\\", "/")) for one in check_store.started(machine)]
     drivers = Drivers(machine, files, needed, tuple(path for path in loaders if path))
-    tampered = [*_managers(boot_volumes, trust, moment)]
+    tampered = [*_managers(boot_volumes, judge)]
     return (
         *check_store.lines(machine, tampered),
         *check_hives.lines(machine),
@@ -122,9 +122,7 @@ def _worse(before: CheckLine | None, after: CheckLine) -> str:
     return f"The boot check's line {after.check} fails for more than before: {named}."
 
 
-def _managers(
-    volumes: Sequence[tuple[Volume, Path]], trust: Trust, at: datetime
-) -> Iterator[Fault]:
+def _managers(volumes: Sequence[tuple[Volume, Path]], judge: Judge) -> Iterator[Fault]:
     """Boot managers that are not what was signed. Whether they are there the evidence says."""
     for volume, mount in volumes:
         try:
@@ -132,7 +130,7 @@ def _managers(
             if found is None:
                 continue
             with installs.on_disk(mount, found).open("rb") as stream:
-                standing, word = vouching.standing(stream, trust, at)
+                standing, word = judge.standing(stream)
         except (RecoveryKitError, OSError):
             continue
         if standing is Standing.TAMPERED:

@@ -3,8 +3,8 @@
 A driver that cannot be loaded ends the boot where it lies between Windows and its disk, or where
 its ErrorControl is severe or critical (Microsoft "CreateService", dwErrorControl); any other is
 missed later. Signatures: boot-start drivers of x64 and ARM64 carry one in the file ("Kernel-mode
-code signing requirements"), because catalogs lie on a disk that nothing can read yet; winload does
-look into catalogs on some Windows, so one that lacks it is no failure. x86 asks for none.
+code signing requirements"); Windows' own may be in its catalogs alone. What this kernel takes,
+given its build, settings, catalogs and block lists, `vouching` says. x86 asks for none.
 """
 
 from __future__ import annotations
@@ -173,12 +173,13 @@ def _once(found: Iterable[Seen]) -> tuple[Seen, ...]:
 
 
 def _unvouched(found: Sequence[Seen]) -> Iterator[Fault]:
-    """Made for other bytes: refused by every Windows. Without one: a catalog may vouch."""
+    """Made for other bytes: refused by every Windows. By whom this one does not take: by this one.
+    Without one that can be read: a catalog that could not be looked into may vouch."""
     for one in found:
         name = one.path.rsplit("/", 1)[-1]
-        if one.standing is Standing.TAMPERED:
+        if one.standing in (Standing.TAMPERED, Standing.REFUSED):
             yield Fault(f"{name}: {one.word}", Source(one.path))
-        elif one.standing in (Standing.CATALOG, Standing.UNREADABLE):
+        elif one.standing in (Standing.UNSIGNED, Standing.UNREADABLE):
             yield Fault(f"{name}: {one.word}", Source(one.path), fatal=False)
 
 
@@ -191,8 +192,8 @@ def _vouched(found: Sequence[Seen]) -> CheckLine:
     parts = [f"{len(good)} of {len(found)} boot-start files are vouched for"] if good else []
     if open_:
         parts.append(
-            f"{len(open_)} carry an intact signature, but by whom was not checked"
-            " (Windows' own certificates are not known here)"
+            f"{len(open_)} carry an intact signature, but whether this Windows takes it cannot be "
+            f"told ({open_[0].path.rsplit('/', 1)[-1]}: {open_[0].word})"
         )
     if unread:
         parts.append(f"{len(unread)} could not be read for this")

@@ -11,20 +11,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING
 
-from recoverykit import installs, vouching
+from recoverykit import installs
 from recoverykit.errors import FormatError, RecoveryKitError, TargetRefusedError, why
 from recoverykit.evidence import files
 from recoverykit.evidence.modules import Modules
 from recoverykit.formats import pe, pe_check, pe_imports
 from recoverykit.formats.pe_imports import Import
 from recoverykit.model import WindowsInstall
-from recoverykit.vouching import Standing
-
-if TYPE_CHECKING:
-    from recoverykit.vouching import Trust
+from recoverykit.vouching import Judge, Standing
 
 WHOLE_FILES = 384 << 20  # bytes of whole files read on one machine: about 1 s of CPU
 _LARGEST = 32 << 20  # of one file; real kernels have 12 MiB
@@ -52,8 +47,7 @@ class Files:
 
     install: WindowsInstall
     modules: Modules
-    trust: Trust
-    at: datetime
+    judge: Judge
     left: int = WHOLE_FILES
     seen: dict[str, Seen] = field(default_factory=dict)
 
@@ -84,7 +78,7 @@ class Files:
                 stream = io.BytesIO(file.stream.read() or b"") if whole else file.stream
                 known = self._image(known, stream, file.size, whole=whole)
                 if whole and signed and not known.damage:
-                    standing, word = vouching.standing(stream, self.trust, self.at)
+                    standing, word = self.judge.standing(stream)
                     known = replace(known, standing=standing, word=word)
         except TargetRefusedError as exc:
             return replace(known, unread=why(exc))

@@ -20,6 +20,7 @@ from recoverykit.packs.pack import Replace
 from recoverykit.replacement import Want, judgement, target
 from recoverykit.replacement.judgement import Rules
 from recoverykit.replacement.reading import Bounds
+from recoverykit.vouching import Judge
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -47,7 +48,7 @@ def find(
     content = _beside(act, given.folders)
     if given.at is None:
         raise TargetRefusedError(f"nobody can say who signed {act.file}")
-    rules = Rules(Want.ANY, given.trust, given.at)
+    rules = Rules(Want.ANY, Judge(install, trust=given.trust, at=given.at))
     held = target.of(install, path, evidence, Bounds(_SECONDS))
     refusals = judgement.judge(held, content, act.sha256, rules).refusals
     if refusals:

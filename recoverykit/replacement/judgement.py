@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
 
-from recoverykit import vouching
 from recoverykit.errors import FormatError
 from recoverykit.evidence.reading import plain
 from recoverykit.replacement import image
 from recoverykit.replacement.candidate import Want
 from recoverykit.replacement.image import Image
 from recoverykit.replacement.target import Culprit, Target
-from recoverykit.vouching import Standing
+from recoverykit.vouching import Judge
+from signing.kernel import Kind
 
-if TYPE_CHECKING:
-    from cryptography import x509
-
-Blocked = Callable[[bytes], str]  # one clause for a file on a block list, else ""
-
+_STRANGERS = (Kind.SELF_SIGNED, Kind.UNTRUSTED, Kind.PUBLISHER, Kind.TEST_SIGNED)
 _WINDOWS_8 = (6, 2)
 _SHARED_BUILDS = (6, 0), (6, 1)  # service packs there left many drivers as they were
 _SHOWN_IMPORTS = 3
@@ -45,9 +39,8 @@ class Rules:
     """What is asked beyond what the target asks by itself."""
 
     want: Want
-    trust: Sequence[x509.Certificate]
-    at: datetime
-    blocked: Blocked | None = None  # None: no block list is at hand
+    judge: Judge  # of its signature, for the kernel of the target
+    boot: bool = True  # it takes the place of a boot-start driver, or may
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +69,7 @@ def judge(
         *_imports(target, found),
         *_product(target.culprit, found),
         *_age(target.culprit, found, rules.want),
-        *_block_list(content, rules.blocked),
-        *filter(None, (acceptable(content, rules.trust, rules.at),)),
+        *filter(None, (acceptable(content, rules),)),
     )
     risks = (
         *_build_risks(target, found, component),
@@ -87,21 +79,20 @@ def judge(
     return Judgement(found, refusals, risks, tuple(_notes(target, found, rules)))
 
 
-def acceptable(content: bytes, trust: Sequence[x509.Certificate], at: datetime) -> str:
+def acceptable(content: bytes, rules: Rules) -> str:
     """Why a file's signature is not good enough, as a clause; "" where it is.
 
-    Only what a certificate of `trust` stands behind is good enough: Windows' own roots, catalogs
-    and policy are not known here yet, and a boot driver without a signature may be refused.
+    Good enough is what the target's kernel loads and what no clock can take back, and what a person
+    vouches for with a certificate. A driver that Windows refuses is worse than the one it replaces.
     """
-    standing, reason = vouching.standing(io.BytesIO(content), trust, at)
-    if standing is Standing.VOUCHED:
+    report = rules.judge.report(io.BytesIO(content))
+    reason = report.why_no_replacement(boot=rules.boot)
+    if not reason:
         return ""
-    if standing in (Standing.NOT_CHECKED, Standing.CATALOG):
-        return (
-            f"whether Windows would accept its signature is not known yet ({plain(reason)}); "
-            "name the certificate you trust with --trust"
-        )
-    return f"its signature is not good: {plain(reason)}"
+    if report.kind in (Kind.TAMPERED, Kind.UNREADABLE) or report.denied or report.advised:
+        return f"its signature is not good: {plain(reason)}"
+    hint = "; name the certificate you trust with --trust" if report.kind in _STRANGERS else ""
+    return f"its signature is not good enough: {plain(reason)}{hint}"
 
 
 # --- the file by itself -------------------------------------------------------------------
@@ -125,11 +116,6 @@ def _form(target: Target, found: Image) -> Iterator[str]:
         yield "which version of Windows this is cannot be told"
     elif found.needs > target.windows:
         yield f"it asks for Windows {_dotted(found.needs)}, this is {_dotted(target.windows)}"
-
-
-def _block_list(content: bytes, blocked: Blocked | None) -> Iterator[str]:
-    if blocked is not None and (reason := blocked(content)):
-        yield reason
 
 
 # --- against this Windows -----------------------------------------------------------------
@@ -251,8 +237,8 @@ def _compared(found: Image, culprit: Culprit) -> int | None:
 
 def _notes(target: Target, found: Image, rules: Rules) -> Iterator[str]:
     culprit = target.culprit
-    if rules.blocked is None:
-        yield "no block list of vulnerable drivers was checked"
+    if not rules.judge.lists.enforced and not rules.judge.lists.heeded:
+        yield "no block list of vulnerable drivers was at hand"
     if culprit is not None and culprit.unread:
         yield f"the faulty file cannot be read, so nothing was compared with it: {culprit.unread}"
     elif culprit is not None and not culprit.version.company:

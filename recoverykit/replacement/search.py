@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING
 from recoverykit.errors import RecoveryKitError, why
 from recoverykit.evidence.reading import plain
 from recoverykit.formats.hive import Hive
-from recoverykit.model import Evidence, Service, WindowsInstall
+from recoverykit.model import Evidence, Service, StartType, WindowsInstall
 from recoverykit.replacement import image, judgement, reading
 from recoverykit.replacement import target as targets
 from recoverykit.replacement.candidate import Candidate, Offer, Origin, Root, Search, Want
-from recoverykit.replacement.judgement import Blocked, Rules
+from recoverykit.replacement.judgement import Rules
 from recoverykit.replacement.places import Place, Places
 from recoverykit.replacement.reading import MAX_KEPT, Bounds, SpentError
 from recoverykit.replacement.target import Inode, Target
+from recoverykit.vouching import Judge
 
 if TYPE_CHECKING:
     from cryptography import x509
+
+    from signing.ci_rules import Policy
+    from signing.hash_list import HashList
 
 SECONDS = 20.0  # a search may take
 _SHOWN_PLACES = 3
@@ -42,7 +46,7 @@ def find(
     offers: Sequence[Offer] = (),
     roots: Sequence[Root] = (),
     trust: Sequence[x509.Certificate] = (),
-    blocked: Blocked | None = None,
+    own: Sequence[Policy | HashList] = (),
     want: Want = Want.ANY,
     seconds: float = SECONDS,
 ) -> Search:
@@ -50,13 +54,15 @@ def find(
 
     `what`: the service whose driver is faulty or gone, or a path relative to the volume. `hive`:
     SYSTEM, where it can be read. `folders`: of the host, or single files. `offers`: bytes fetched
-    already. `roots`: snapshots of the volume, mounted. `blocked`: one clause for content that is on
-    a block list. `at`: aware, the moment certificates of `trust` must be valid at.
+    already. `roots`: snapshots of the volume, mounted. `own`: block lists beside those of the
+    target. `at`: aware, the moment certificates must be valid at where no timestamp tells another.
     """
     bounds = Bounds(seconds)
     known = tuple(evidence)
     target = targets.of(install, what, known, bounds)
-    pool = _Pool(target, Rules(want, tuple(trust), at, blocked), bounds)
+    judge = Judge(install, trust=tuple(trust), at=at, own=own)
+    boot = not isinstance(what, Service) or what.start is StartType.BOOT
+    pool = _Pool(target, Rules(want, judge, boot), bounds)
     places = Places(target, bounds, hive, folders, roots)
     for offer in offers:
         pool.offered(offer)

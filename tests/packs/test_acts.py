@@ -454,7 +454,11 @@ def test_a_driver_is_replaced_and_comes_back(mount: Path, beside: Path) -> None:
     [
         (None, signed, "it is not there; nothing is fetched here: put it there (from https://"),
         (b"other", signed, "the one that is there is another file"),
-        (NEW, lambda: NEW, "whether Windows would accept its signature is not known"),
+        (
+            NEW,
+            lambda: NEW,
+            "it has no signature of its own, and the catalogs",
+        ),
         (b"MZ", lambda: b"MZ", "it is no driver"),
     ],
     ids=["absent", "another", "unsigned", "no driver"],
@@ -471,7 +475,7 @@ def test_what_is_not_installed(
 def test_who_is_trusted_for_the_driver(mount: Path, beside: Path) -> None:
     (beside / "acme-1.0.1.sys").write_bytes(signed())
     nobody = Given((beside,), (), NOW)
-    assert "is not known yet" in refused(mount, replacing(signed()), target.service(), given=nobody)
+    assert "with --trust" in refused(mount, replacing(signed()), target.service(), given=nobody)
     no_clock = Given((beside,), authenticode.trusted(), None)
     assert "nobody can say" in refused(mount, replacing(signed()), target.service(), given=no_clock)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from signing import authenticode
+from signing import image
 from signing.authenticode import Claim, Vouching, examine
 from tests.builders import pe as build
 from tests.conftest import REAL_DATA, real
@@ -175,7 +175,7 @@ def test_hostile_headers_never_raise() -> None:
 
 
 def test_a_table_too_large_to_be_one() -> None:
-    data = bytearray(build.driver(None)) + bytes(authenticode.LARGEST_TABLE + 1)
+    data = bytearray(build.driver(None)) + bytes(image.LARGEST_TABLE + 1)
     _, entry, _, _ = layout(bytes(data))
-    struct.pack_into("<II", data, entry, 0x400, authenticode.LARGEST_TABLE + 1)
+    struct.pack_into("<II", data, entry, 0x400, image.LARGEST_TABLE + 1)
     assert claim(data) == Claim(Vouching.UNREADABLE)
