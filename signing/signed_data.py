@@ -72,7 +72,7 @@ def read(encoded: bytes, structure: str = "signature") -> SignedData:
 
 def _signed_data(message: Cursor) -> SignedData:
     message.integer()  # version: 1, 3 and others by what it holds; nothing depends on it
-    message.skip()  # digestAlgorithms: each signer names its own
+    message.enter(der.SET)  # digestAlgorithms: each signer names its own
     content_type, tag, content = _encapsulated(message.enter())
     certificates = _certificates(message.optional(der.context(0)))
     message.optional(der.context(1))  # revocation lists: nobody vouches for how old they are
