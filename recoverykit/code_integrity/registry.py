@@ -122,10 +122,14 @@ def _kind(registry: Registry) -> None:
     other = registry.software(_VERSION, "InstallationType")
     if product.text:
         is_server = product.text.lower() != "winnt"
-        found.say("server", product.source, f"ProductType is {product.text}", value=is_server)
+        found.say(
+            "server", product.source, f"ProductType is {plain(product.text, 20)}", value=is_server
+        )
     elif other.text:
         is_server = other.text.lower().startswith("server")
-        found.say("server", other.source, f"InstallationType is {other.text}", value=is_server)
+        found.say(
+            "server", other.source, f"InstallationType is {plain(other.text, 20)}", value=is_server
+        )
     else:
         found.miss(product.source, "Whether this is a Windows Server cannot be told.")
 
