@@ -65,7 +65,10 @@ _SCHEMES = {
     "1.2.840.10045.4.3.4": ("ecdsa", "sha512"),
 }
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-_SMALLEST_RSA, _LARGEST_RSA = 1024, 16384  # bits; larger ones cost seconds each
+_SMALLEST_RSA, _LARGEST_RSA = 1024, 8192  # bits; CAs have up to 4096, and larger ones cost time
+_LARGEST_EXPONENT = (
+    1 << 32
+)  # CryptoAPI has no room for more (RSAPUBKEY); one of any size costs 10 ms
 # Extensions that are looked at or that ask for nothing; another critical one is not understood.
 _KNOWN_CRITICAL = frozenset(
     (
@@ -260,7 +263,7 @@ def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, schem
     if algorithm is None or fixed not in ("", digest):
         return False
     try:
-        if isinstance(key, rsa.RSAPublicKey) and _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA:
+        if isinstance(key, rsa.RSAPublicKey) and _is_usual(key):
             if kind == "rsa":
                 key.verify(signature, data, padding.PKCS1v15(), algorithm)
                 return True
@@ -279,12 +282,18 @@ def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, schem
     return False
 
 
+def _is_usual(key: rsa.RSAPublicKey) -> bool:
+    if not _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA:
+        return False
+    return key.public_numbers().e < _LARGEST_EXPONENT
+
+
 def bare_digest(key: PublicKeyTypes, signature: bytes, expected: bytes) -> bool:
     """Whether an RSA key signed the digest itself, without the DigestInfo of PKCS #1 around it.
 
     VeriSign's timestamp service did until about 2012. Fit for nothing but its countersignatures.
     """
-    if not isinstance(key, rsa.RSAPublicKey) or not _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA:
+    if not isinstance(key, rsa.RSAPublicKey) or not _is_usual(key):
         return False
     try:
         return key.recover_data_from_signature(signature, padding.PKCS1v15(), None) == expected

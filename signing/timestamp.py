@@ -37,13 +37,20 @@ _STANDARD_TOKEN = "1.2.840.113549.1.9.16.2.14"  # noqa: S105  (RFC 3161's own at
 _TST_INFO = "1.2.840.113549.1.9.16.1.4"
 _SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
 _SIGNING_CERTIFICATE_2 = "1.2.840.113549.1.9.16.2.47"
-_MOST = 4  # of one signature
+_MOST = 3  # of one signature; real ones have one, seldom one of each kind
 _SKEW = timedelta(days=1)
 
 
 class Kind(StrEnum):
     COUNTERSIGNATURE = "pkcs9"
     TOKEN = "rfc3161"  # noqa: S105
+
+
+_KINDS = {
+    COUNTERSIGNATURE: Kind.COUNTERSIGNATURE,
+    TOKEN: Kind.TOKEN,
+    _STANDARD_TOKEN: Kind.TOKEN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +78,10 @@ def of(
     `pool`: certificates of the message the signature is in. Raises nothing: one that cannot be
     read has its reason.
     """
-    found = [
-        _guarded(Kind.COUNTERSIGNATURE, value, signer, pool, trust)
-        for value in signer.unsigned.get(COUNTERSIGNATURE, ())[:_MOST]
+    stated = [
+        (kind, value) for oid, kind in _KINDS.items() for value in signer.unsigned.get(oid, ())
     ]
-    for oid in (TOKEN, _STANDARD_TOKEN):
-        found += (
-            _guarded(Kind.TOKEN, value, signer, pool, trust)
-            for value in signer.unsigned.get(oid, ())[:_MOST]
-        )
+    found = [_guarded(kind, value, signer, pool, trust) for kind, value in stated[:_MOST]]
     return tuple(sorted((_in_the_past(each, now) for each in found), key=_order))
 
 

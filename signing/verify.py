@@ -127,6 +127,8 @@ class Verifier:
                 hidden = True
                 oddities.append(f"{len(filling)} bytes that nobody signed lie behind its signature")
             messages += _with_nested(signed_data.read(encoded))
+        if sum(len(message.signers) for _, message in messages) > _MOST_SIGNATURES:
+            raise MalformedError("signature", 0, f"more than {_MOST_SIGNATURES} signatures")
         # (3) The digests, all in one pass.
         contents = [_content(message) for _, message in messages]
         wanted = {found.algorithm for found in contents} - {""}
@@ -340,14 +342,15 @@ def _named(
     digests: Mapping[str, bytes],
 ) -> signature.Named:
     computed = digests.get(content.algorithm, b"")
+    intact = content.subject == indirect_data.PE_IMAGE and computed == content.digest != b""
     # (6) Only of a file that is what was signed: the tables cost as much as the digest.
-    fit = all(
+    fit = not intact or all(
         image.page_hashes(stream, layout, each.algorithm) == each.table for each in content.pages
     )
     return signature.Named(
         content.algorithm,
         content.digest,
-        content.subject == indirect_data.PE_IMAGE and computed == content.digest != b"",
+        intact,
         indirect_data.INDIRECT_DATA,
         bool(content.pages),
         fit,
