@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from recoverykit import installs
 from recoverykit.code_integrity import Findings
 from recoverykit.errors import FormatError, RecoveryKitError, why
-from recoverykit.formats.hive import Hive, Value
+from recoverykit.evidence.reading import plain
+from recoverykit.formats.hive import Hive
 from recoverykit.model import Source, WindowsInstall
 
 _WINDOWS_10, _SERVER_2016, _1809, _11_22H2 = 10240, 14393, 17763, 22621
@@ -39,16 +40,10 @@ class _Entry:
     """One value of a hive. `known` is False where it could not be looked up."""
 
     source: Source
-    value: Value | None = None
+    there: bool = False
+    number: int | None = None  # where it is a DWORD
+    text: str = ""  # where it is a string
     known: bool = True
-
-    @property
-    def number(self) -> int | None:
-        return self.value.dword if self.value else None
-
-    @property
-    def text(self) -> str:
-        return (self.value.string if self.value else None) or ""
 
 
 class Registry:
@@ -85,10 +80,13 @@ class Registry:
         try:
             holder = hive.find(key)
             value = holder.value(name) if holder else None
+            if value is None:
+                return _Entry(source)
+            where = Source(path, value.offset, key)
+            return _Entry(where, there=True, number=value.dword, text=value.string or "")
         except FormatError as exc:
             self.found.miss(source, f"{name} cannot be read: {why(exc)}.")
             return _Entry(source, known=False)
-        return _Entry(Source(path, value.offset if value else None, key), value)
 
 
 def collect(registry: Registry) -> None:
@@ -122,14 +120,12 @@ def _kind(registry: Registry) -> None:
     other = registry.software(_VERSION, "InstallationType")
     if product.text:
         is_server = product.text.lower() != "winnt"
-        found.say(
-            "server", product.source, f"ProductType is {plain(product.text, 20)}", value=is_server
-        )
+        text = f"ProductType is {plain(product.text, 20)}"
+        found.say("server", product.source, text, value=is_server)
     elif other.text:
         is_server = other.text.lower().startswith("server")
-        found.say(
-            "server", other.source, f"InstallationType is {plain(other.text, 20)}", value=is_server
-        )
+        text = f"InstallationType is {plain(other.text, 20)}"
+        found.say("server", other.source, text, value=is_server)
     else:
         found.miss(product.source, "Whether this is a Windows Server cannot be told.")
 
@@ -150,7 +146,7 @@ def _cross_signed(registry: Registry) -> None:
     if bits & _WHQL_ON:
         found.say("whql_required", settings.source, "WhqlSettings demands it", value=True)
         found.say("upgraded", settings.source, "WhqlSettings overrides it", value=False)
-    elif upgraded.value is not None:
+    elif upgraded.there:
         found.say("upgraded", upgraded.source, "UpgradedSystem is there", value=True)
     elif developer.number == 1:
         text = "WhqlDeveloperTestMode does the same"
@@ -160,7 +156,7 @@ def _cross_signed(registry: Registry) -> None:
     else:
         found.say("upgraded", upgraded.source, "there is no UpgradedSystem", value=False)
     boot = registry.control("CI\\Policy", "BootUpgradedSystem")
-    if boot.value is not None:
+    if boot.there:
         found.say("boot_upgraded", boot.source, "BootUpgradedSystem is there", value=True)
     elif bits & _BOOT_UPGRADED:
         found.say("boot_upgraded", settings.source, "WhqlSettings does the same", value=True)
