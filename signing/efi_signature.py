@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from signing import certificate, der, signed_data
 from signing.certificate import DIGESTS, Certificate
@@ -73,6 +74,7 @@ class EfiSignature:
     problem: str = ""  # clause: why it counts for nothing; "" where it holds
     trusted_by: str = ""  # the certificate of db that it leads to
     revoked_by: str = ""  # clause: what of dbx is against it
+    is_elliptic: bool = False  # somebody on that way signed with ECDSA
     is_readable: bool = True
 
 
@@ -154,23 +156,27 @@ def judge(
         problem = "the program is another one than was signed"
     elif not message.holds:
         problem = "its signer did not make it"
+    way = () if problem else _way(message, db)
     return EfiSignature(
         message.signer.name,
         message.signer.issuer_name,
         message.algorithm,
         problem,
-        "" if problem else _trusted_by(message, db),
+        (way[-1].name or "a certificate without a name") if way else "",
         _revoked_by(message, db, dbx),
+        any(isinstance(each.key, ec.EllipticCurvePublicKey) for each in way),
     )
 
 
-def _trusted_by(message: Message, db: Database) -> str:
+def _way(message: Message, db: Database) -> tuple[Certificate, ...]:
+    """The signer's certificate and what is above it, up to the first one of db; () if none is."""
     trusted = certificates(db)
     allowed = set(trusted)
-    for each in _above(message.signer, (*message.pool, *trusted), strict=True):
+    found = _above(message.signer, (*message.pool, *trusted), strict=True)
+    for index, each in enumerate(found):
         if each in allowed:
-            return each.name or "a certificate without a name"
-    return ""
+            return found[: index + 1]
+    return ()
 
 
 def _revoked_by(message: Message, db: Database, dbx: Database) -> str:

@@ -19,6 +19,17 @@ X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
 X509_SHA256 = uuid.UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
 OWNER = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
 
+_GLOBAL, _SECURITY = (
+    "8be4df61-93ca-11d2-aa0d-00e098032b8c",
+    "d719b2cb-3d3a-4596-a3bc-dad00e67656f",
+)
+_VENDORS = {
+    "PK": (_GLOBAL, 0x27),
+    "KEK": (_GLOBAL, 0x27),
+    "db": (_SECURITY, 0x27),
+    "dbx": (_SECURITY, 0x27),
+    "SecureBootEnable": ("f0a30bc7-af08-4556-99c4-001009c93a44", 3),  # of edk2, not of UEFI
+}
 _PAGE, _BLOCK = 0x1000, 0x200
 _HEADERS = 0x400
 _MACHINES = {"x64": 0x8664, "arm64": 0xAA64, "x86": 0x14C}
@@ -172,6 +183,22 @@ def variables(store: bytes) -> dict[str, bytes]:
             found[name] = store[name_at + name_size : name_at + name_size + size]
         at = store.find(b"\xaa\x55", at + 2)
     return found
+
+
+def with_variables(store: bytes, values: Mapping[str, bytes]) -> bytes:
+    """A flash without variables (OVMF_VARS_4M.fd), with these as `variables` reads them."""
+    (header,) = struct.unpack_from("<H", store, 48)  # of the firmware volume
+    at = header + 28
+    made = b""
+    for name, value in values.items():
+        vendor, attributes = _VENDORS[name]
+        wide = (name + "\0").encode("utf-16-le")
+        head = struct.pack("<HBxIQ", 0x55AA, 0x3F, attributes, 0) + efi_time(2026, 1, 1)
+        head += struct.pack("<III", 0, len(wide), len(value)) + uuid.UUID(vendor).bytes_le
+        made += head + wide + value
+        made += b"\xff" * (-len(made) % 4)
+    assert store[at : at + len(made)] == b"\xff" * len(made), "the flash is not empty"
+    return store[:at] + made + store[at + len(made) :]
 
 
 def _round(size: int, step: int) -> int:
