@@ -15,7 +15,11 @@ _TIMEOUT = 30  # seconds without a byte
 
 def post(url: str, request: bytes) -> bytes:
     """Raises MediaUsageError for what is no address, DownloadError for no answer."""
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        known = urllib.parse.urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        known = False
+    if not known:
         raise MediaUsageError(f"{url} is not the address of a timestamp service (http or https)")
     headers = {"Content-Type": sign_timestamp.REQUEST_TYPE}
     asked = urllib.request.Request(url, data=request, headers=headers)  # noqa: S310 - asked above
