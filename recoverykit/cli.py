@@ -256,6 +256,57 @@ def check(target: Target = None, trust: Trust = None, as_json: Json = False) -> 
 
 
 @app.command(epilog=EPILOG)
+def verify(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE|DIR...", help="Files, or folders with all below them."),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--target", help="Verify all drivers of the Windows on this disk or image."),
+    ] = None,
+    catalogs: Annotated[
+        list[Path] | None,
+        typer.Option("--catalogs", metavar="DIR", help="A folder of .cat files; repeatable."),
+    ] = None,
+    block_list: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--block-list",
+            metavar="FILE",
+            help="A policy (.xml, .p7b, .cip) or hashes, one a line; repeatable.",
+        ),
+    ] = None,
+    trust: Trust = None,
+    details: Details = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON (recoverykit.signatures/1).")
+    ] = False,
+) -> None:
+    """Say who vouches for files, and whether a kernel would load them. Changes nothing.
+
+    Embedded and nested signatures, catalogs, timestamps, chains to Microsoft's roots, block lists:
+    docs/signatures.md has the steps. With --target every driver of that Windows is judged as its
+    own kernel would, by its build, its settings, its catalogs and its lists; FILE and DIR with
+    --target are judged for that Windows as well.
+
+    Exit code 20 if any file fails, 3 if of some it cannot be told.
+
+    Examples: recoverykit verify driver.sys; recoverykit verify --target /dev/sda;
+    recoverykit verify package/ --target /dev/sda
+    """
+    from recoverykit import signature_show, terminal
+
+    found, code = terminal.verified(paths, target, trust, catalogs, block_list)
+    if as_json:
+        typer.echo(signature_show.to_json(found, code), nl=False)
+    else:
+        width = terminal.width()
+        typer.echo(signature_show.to_text(found, details=details, width=width), nl=False)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EPILOG)
 def history(target: Target = None, as_json: Json = False) -> None:
     """List the repairs made on this target and whether they can be undone. Changes nothing."""
     from recoverykit import pipeline, terminal

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
@@ -20,15 +20,17 @@ from recoverykit.errors import FormatError, NoCulpritError, UsageError, why
 from recoverykit.model import LogPolicy, Report
 from recoverykit.proposal import NONE, Choices
 from recoverykit.repair import plan_json
-from recoverykit.visit import Options
+from recoverykit.visit import Options, worst
 from signing import keys
 from signing.errors import SigningError
 
 if TYPE_CHECKING:
+    from recoverykit.signature_check import Verification
     from recoverykit.vouching import Trust
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 64 << 20  # of an exported plan
+_T = TypeVar("_T")
 
 
 def options(
@@ -136,3 +138,41 @@ def finish(found: Report, *, as_json: bool, details: bool = False) -> NoReturn:
     else:
         show(found, details=details)
     raise typer.Exit(found.exit_code)
+
+
+def tracked(items: Sequence[_T], label: str) -> Iterator[_T]:
+    """The items, with a bar on a terminal that says how many are done."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    with typer.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield from bar
+
+
+def verified(
+    paths: Sequence[Path] | None,
+    target: Path | None,
+    trust: Sequence[Path] | None,
+    catalogs: Sequence[Path] | None,
+    block_lists: Sequence[Path] | None,
+) -> tuple[tuple[Verification, ...], int]:
+    """What `verify` was asked for, and its exit code. Raises RecoveryKitError."""
+    from recoverykit import signature_check
+    from recoverykit.code_integrity import lists
+
+    if not paths and target is None:
+        raise UsageError(
+            "nothing was named to verify",
+            hint="recoverykit verify FILE..., or recoverykit verify --target DISK",
+        )
+    wanted = signature_check.Wanted(
+        paths=tuple(paths or ()),
+        trust=certificates(trust or ()),
+        lists=lists.from_files(tuple(block_lists or ())),
+        catalogs=tuple(catalogs or ()),
+    )
+    if target is None:
+        found: tuple[Verification, ...] = (signature_check.of_files(wanted, tracked),)
+    else:
+        found = signature_check.of_target(target, wanted, options(), tracked)
+    return found, worst(each.exit_code for each in found)

@@ -6,7 +6,7 @@ report, and one broken installation does not hide the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,7 +80,7 @@ def visit(
     entries: list[InstallReport] = []
     gaps = list(survey.gaps)
     for volume in survey.volumes:
-        if not _can_be_read(volume):
+        if not can_be_read(volume):
             if volume.refusal:
                 gaps.append(Gap(Source(volume.name), volume.refusal, closed=True))
             continue
@@ -95,7 +95,7 @@ def visit(
     return tuple(entries), tuple(gaps), ()
 
 
-def _can_be_read(volume: Volume) -> bool:
+def can_be_read(volume: Volume) -> bool:
     if volume.disk is None:
         return True  # a folder: whoever mounted it can read it
     # The EFI system partition holds boot files, never a Windows.
@@ -161,7 +161,7 @@ def examiner(seen: Survey, options: Options) -> Look:
     """
 
     def look(install: WindowsInstall, state: NtfsState | None) -> InstallReport:
-        with _boot_volumes(install.volume, seen, options) as (opened, gaps):
+        with boot_volumes_of(install.volume, seen, options) as (opened, gaps):
             found = (*collect(install, opened, seen.volumes), *gaps)
             return _examined(install, state, found, options, opened)
 
@@ -169,7 +169,7 @@ def examiner(seen: Survey, options: Options) -> Look:
 
 
 @contextmanager
-def _boot_volumes(
+def boot_volumes_of(
     own: Volume, seen: Survey, options: Options
 ) -> Iterator[tuple[list[tuple[Volume, Path]], list[Gap]]]:
     """The other volumes of the same disk that may hold boot files, opened read-only."""
@@ -272,7 +272,7 @@ def checker(seen: Survey, options: Options) -> Look:
     """The boot check, with the volumes beside an installation."""
 
     def look(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
-        with _boot_volumes(install.volume, seen, options) as (opened, gaps):
+        with boot_volumes_of(install.volume, seen, options) as (opened, gaps):
             found = (*collect_for_a_start(install, opened, seen.volumes), *gaps)
             lines = _lines(install, found, options, opened)
         failed = any(line.ok is False for line in lines)
@@ -341,8 +341,12 @@ def summarise(
         # Something is there but closed to us, or there is nothing: two different answers.
         closed = any(gap.closed for gap in gaps)
         codes = [TargetRefusedError.exit_code if closed else NoCulpritError.exit_code]
-    worst = min(codes, key=lambda code: _SEVERITY.index(code) if code in _SEVERITY else 0)
-    return Report(verb, entries, gaps, worst, notes)
+    return Report(verb, entries, gaps, worst(codes), notes)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code that says most of several."""
+    return min(codes, key=lambda code: _SEVERITY.index(code) if code in _SEVERITY else 0)
 
 
 def sentence(exc: RecoveryKitError) -> str:

@@ -58,6 +58,10 @@ class Shelf:
         return self.install is not None and bool(self._indexed().refs) and not self.gaps
 
     @property
+    def was_asked(self) -> bool:
+        return self._index is not None
+
+    @property
     def count(self) -> int:
         return len(self._indexed().refs)
 
