@@ -220,7 +220,8 @@ class Verifier:
         )
 
     def _unreadable(self, machine: str, problem: str) -> Report:
-        verdict = Verdict(Answer.NO, Answer.NO, f"its signature cannot be read: {problem}")
+        why = f"its signature cannot be read: {problem}"
+        verdict = kernel_policy.unreadable(why, self.kernel)
         return Report(
             machine=machine,
             digests={},
@@ -285,10 +286,10 @@ class Verifier:
         try:
             if ref.digest not in self._judged:
                 self._judged[ref.digest] = self._judge_catalog(ref.read(), ref.name)
+            listing, signatures = self._judged[ref.digest]
+            member = listing.find(digest)
         except (OSError, SigningError):
             return ()
-        listing, signatures = self._judged[ref.digest]
-        member = listing.find(digest)
         if member is None or member.digests.get(algorithm) != digest:
             return ()
         return tuple(
