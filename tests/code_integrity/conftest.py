@@ -9,7 +9,7 @@ import pytest
 
 from recoverykit.code_integrity.kernel import TargetKernel, kernel_of
 from recoverykit.formats import bcd_edit
-from recoverykit.formats.bcd import Value
+from recoverykit.formats.bcd import Store, Value
 from tests.boot import bootable
 from tests.boot.bootable import CONFIG, Bootable
 from tests.builders import registry
@@ -51,6 +51,11 @@ def options(tree: Bootable, elements: Mapping[int, Value], identifier: str = ENT
     store = tree.scene.store()
     for element, value in elements.items():
         store = bcd_edit.with_element(store, identifier, element, value)
+    write(tree, store)
+
+
+def write(tree: Bootable, store: Store) -> None:
+    """Another boot store: copies of a tree share their files until they are replaced."""
     tree.scene.store_path.unlink()
     tree.scene.write_store(store)
 

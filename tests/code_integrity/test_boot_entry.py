@@ -16,7 +16,7 @@ from recoverykit.model import FileSystem, RegistryData, Volume
 from tests.boot.bootable import Bootable
 from tests.builders import boot_files
 from tests.builders.boot_files import ENTRY
-from tests.code_integrity.conftest import asked, options, reasons
+from tests.code_integrity.conftest import asked, options, reasons, write
 from tests.conftest import REAL_DATA
 
 TEST_SIGNING, NO_CHECKS, LOAD_OPTIONS = 0x16000049, 0x16000048, 0x12000030
@@ -66,7 +66,7 @@ def test_the_nearest_counts(tree: Bootable) -> None:
     store = tree.scene.store()
     store = bcd_edit.with_element(store, ENTRY, TEST_SIGNING, value=False)
     store = bcd_edit.with_element(store, bcd_names.GLOBAL_SETTINGS, TEST_SIGNING, value=True)
-    tree.scene.write_store(store)
+    write(tree, store)
     assert asked(tree).kernel.test_signing is False
 
 
@@ -108,8 +108,7 @@ def second(tree: Bootable, elements: dict[int, Value], *, description: str = "Ot
     store = bcd_edit.copied(tree.scene.store(), ENTRY, SECOND, description)
     for element, value in elements.items():
         store = bcd_edit.with_element(store, SECOND, element, value)
-    tree.scene.store_path.unlink()
-    tree.scene.write_store(store)
+    write(tree, store)
 
 
 def test_two_entries_that_agree(tree: Bootable) -> None:
@@ -136,7 +135,7 @@ def test_an_entry_of_another_windows_says_nothing(tree: Bootable) -> None:
     assert other is not None
     store = bcd_edit.with_object(tree.scene.store(), replace(other, id=SECOND))
     store = bcd_edit.with_element(store, SECOND, TEST_SIGNING, value=True)
-    tree.scene.write_store(store)
+    write(tree, store)
     assert asked(tree).kernel.test_signing is False
 
 
@@ -165,11 +164,10 @@ def test_no_store(tree: Bootable) -> None:
 def test_a_store_that_nothing_reads(tree: Bootable) -> None:
     """On the volume of a UEFI Windows itself: leftovers."""
     store = bcd_edit.with_element(tree.scene.store(), ENTRY, TEST_SIGNING, value=True)
-    tree.scene.write_store(store)
+    write(tree, store)
     for name in ("EFI/Microsoft/Boot/BCD", "Boot/BCD"):
         tree.put(tree.root / name, tree.scene.store_path.read_bytes())
-    tree.scene.store_path.unlink()
-    tree.scene.write_store(tree.scene.store())
+    write(tree, tree.scene.store())
     assert asked(tree).kernel.test_signing is False
 
 
@@ -208,8 +206,7 @@ def test_a_loop_of_inheritance_ends(tree: Bootable) -> None:
     store = bcd_edit.with_object(store, group(1, (two.id, one.id), {}))
     store = bcd_edit.with_object(store, group(2, (one.id, ENTRY), {TEST_SIGNING: True}))
     store = bcd_edit.with_element(store, ENTRY, INHERIT, (one.id,))
-    tree.scene.store_path.unlink()
-    tree.scene.write_store(store)
+    write(tree, store)
     assert asked(tree).kernel.test_signing is True
 
 
@@ -220,8 +217,7 @@ def test_a_long_chain_ends(tree: Bootable) -> None:
         store = bcd_edit.with_object(store, group(number, (names[number + 1],), {}))
     store = bcd_edit.with_object(store, group(200, (), {TEST_SIGNING: True}))
     store = bcd_edit.with_element(store, ENTRY, INHERIT, (names[0],))
-    tree.scene.store_path.unlink()
-    tree.scene.write_store(store)
+    write(tree, store)
     found = asked(tree)
     assert found.kernel.test_signing is None
     text = "not all that the boot entry Windows 11 inherits from was read"
