@@ -21,6 +21,13 @@ CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
 
+# Contents of PKCS #7, which are a value of their own kind; all others are octets (RFC 5652, 5.2).
+_STRUCTURED = frozenset(
+    (
+        "1.3.6.1.4.1.311.2.1.4",  # SpcIndirectDataContent
+        "1.3.6.1.4.1.311.10.1",  # certificate trust list
+    )
+)
 _MOST_CERTIFICATES = 64
 _MOST_SIGNERS = 8
 _MOST_ATTRIBUTES = 32
@@ -87,7 +94,8 @@ def _encapsulated(cursor: Cursor) -> tuple[str, int, bytes]:
     cursor.finish()
     if inner is None:
         return kind, -1, b""
-    tag = inner.peek()
+    # The header is not digested, so nobody signed whether it is the one or the other.
+    tag = der.SEQUENCE if kind in _STRUCTURED else der.OCTETS
     content = inner.contents(tag)
     inner.finish()
     return kind, tag, content
