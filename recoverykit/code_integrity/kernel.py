@@ -138,9 +138,8 @@ def _secure_boot(install: WindowsInstall, found: Findings, firmware: bool | None
     if found.before(_WINDOWS_8):
         found.say(name, found.facts["build"].source, "Windows before 8 has none", value=False)
         return
-    loader = found.facts.get(boot_entry.LOADER)
-    if loader is not None and found.text(boot_entry.LOADER).endswith(".exe"):
-        found.say(name, loader.source, "a BIOS starts it", value=False)
+    if _is_bios(found):
+        found.say(name, found.facts[boot_entry.LOADER].source, "a BIOS starts it", value=False)
         return
     last = _last_start(install, found)
     was_on = None if last is None else _means(found, last)
@@ -154,6 +153,14 @@ def _secure_boot(install: WindowsInstall, found: Findings, firmware: bool | None
         found.say(name, last.source, text, value=was_on)
     else:
         found.miss(_FIRMWARE, "Whether Secure Boot is on cannot be told.")
+
+
+def _is_bios(found: Findings) -> bool:
+    """Whether its boot entry is one for a BIOS, and lies where a BIOS finds it."""
+    loader = found.facts.get(boot_entry.LOADER)
+    if loader is None or "efi/" in loader.source.path.lower():
+        return False
+    return found.text(boot_entry.LOADER).endswith(".exe")
 
 
 def _last_start(install: WindowsInstall, found: Findings) -> last_starts.Start | None:
@@ -216,5 +223,4 @@ def _driver_policy(
 
 def _is_complete(found: Findings, boot_volumes: Sequence[tuple[Volume, Path]]) -> bool:
     """Whether every place was seen that a policy of this Windows may lie in."""
-    is_bios = found.text(boot_entry.LOADER).endswith(".exe")
-    return is_bios or any(volume.is_esp for volume, _ in boot_volumes)
+    return _is_bios(found) or any(volume.is_esp for volume, _ in boot_volumes)

@@ -364,6 +364,12 @@ def test_a_bios_has_none(bios: Bootable, tmp_path: Path) -> None:
     assert found.kernel.secure_boot is False
 
 
+def test_an_entry_for_a_bios_in_a_store_for_uefi(tree: Bootable) -> None:
+    """A fault of the store, which the boot check tells; no firmware follows from it."""
+    options(tree, {0x12000002: "\\Windows\\system32\\winload.exe"})
+    assert asked(tree).kernel.secure_boot is None
+
+
 def test_windows_7_has_none(tree: Bootable) -> None:
     version(tree, 7601)
     assert asked(tree, secure_boot=True).kernel.secure_boot is False
