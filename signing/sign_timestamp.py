@@ -32,7 +32,7 @@ from signing.sign_message import Stamp, digest_algorithm
 REQUEST_TYPE = "application/timestamp-query"
 RESPONSE_TYPE = "application/timestamp-reply"
 LARGEST_RESPONSE = 64 << 10
-Post = Callable[[str, bytes], bytes]  # (address, request) -> response; raises SigningError
+Post = Callable[[str, bytes], bytes]  # (address, request) -> response
 
 _DIGEST = "sha256"
 _GRANTED = (0, 1)  # as asked, and with changes (RFC 3161, 2.4.2)
@@ -47,6 +47,12 @@ _FAILURES = {  # PKIFailureInfo, by bit
     17: "it lacks information",
     25: "it failed",
 }
+
+
+class TimestampError(SigningError):
+    """The service gave no date that may be used; what was to be signed is not at fault."""
+
+    code = "timestamp"
 
 
 @asn1.sequence
@@ -83,20 +89,20 @@ def question(signature: bytes, nonce: int | None = None) -> Question:
 
 
 def token(response: bytes, asked: Question, signature: bytes, trust: Trust, now: datetime) -> bytes:
-    """DER of the token in a TimeStampResp. Raises SigningError for one that must not be used."""
+    """DER of the token in a TimeStampResp. Raises TimestampError for one that must not be used."""
     try:
         found = _granted(response)
         nonce, imprint = _repeated(found)
     except MalformedError as exc:
-        raise SigningError(f"the timestamp service's answer cannot be read: {exc}") from exc
+        raise TimestampError(f"the timestamp service's answer cannot be read: {exc}") from exc
     if nonce != asked.nonce:
-        raise SigningError("the timestamp service answered another question than ours")
+        raise TimestampError("the timestamp service answered another question than ours")
     if imprint != asked.imprint:
-        raise SigningError("the timestamp is about something else")
+        raise TimestampError("the timestamp is about something else")
     judged = timestamp.of(_about(signature, found), (), trust, now)
     if not judged or not judged[0].is_good or judged[0].is_weak:
         reason = judged[0].reason if judged and judged[0].reason else "it rests on SHA-1"
-        raise SigningError(
+        raise TimestampError(
             f"the timestamp is not to be believed: {reason}",
             hint="name the certificate of your own service's CA (--timestamp-trust)",
         )
@@ -104,27 +110,27 @@ def token(response: bytes, asked: Question, signature: bytes, trust: Trust, now:
 
 
 def stamp(url: str, post: Post, trust: Trust, now: datetime) -> Stamp:
-    """What dates signatures at that service. It raises SigningError, and what `post` raises."""
+    """What dates signatures at that service. It raises TimestampError, and what `post` raises."""
 
     def dated(signature: bytes) -> bytes:
         asked = question(signature)
         response = post(url, asked.encoded)
         if len(response) > LARGEST_RESPONSE:
-            raise SigningError(f"the timestamp service answered {len(response):,} bytes")
+            raise TimestampError(f"the timestamp service answered {len(response):,} bytes")
         return token(response, asked, signature, trust, now)
 
     return dated
 
 
 def _granted(response: bytes) -> bytes:
-    """The token, if there is one (RFC 3161, 2.4.2). Raises MalformedError, SigningError."""
+    """The token, if there is one (RFC 3161, 2.4.2). Raises MalformedError, TimestampError."""
     cursor = Cursor(response, "timestamp response")
     outer = cursor.enter()
     cursor.finish()
     status = outer.enter()
     number = status.integer()
     if number not in _GRANTED:
-        raise SigningError(f"the timestamp service refused: {_why(status, number)}")
+        raise TimestampError(f"the timestamp service refused: {_why(status, number)}")
     found = outer.whole(der.SEQUENCE)
     outer.finish()
     return found

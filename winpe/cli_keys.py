@@ -93,9 +93,9 @@ def keys_show(
         typer.echo(json.dumps({"schema": "recoverykit.key/1", **shown}, indent=2))
         return
     rows = {**shown, "fingerprint": keys.grouped(shown["fingerprint"])}
+    days, expired = rows.pop("days"), rows.pop("expired")
     typer.echo("\n".join(f"{name:>12}  {_text(value)}" for name, value in rows.items() if value))
-    days = shown["days"]
-    if days < 0:
+    if expired:
         typer.echo(f"It expired {-days} days ago and signs nothing: build_media.py keys renew")
     elif days < _SOON:
         typer.echo(f"It is good for {days} more days: build_media.py keys renew {place} NEW")
@@ -112,7 +112,8 @@ def _shown(place: Path) -> dict[str, Any]:
         "private": where,
         "since": f"{certificate.not_valid_before_utc:%Y-%m-%d}",
         "until": _day(certificate),
-        "days": left.days,
+        "days": int(left.total_seconds() / 86400),  # whole ones; negative behind the end
+        "expired": left.total_seconds() < 0,
         "fingerprint": keys.fingerprint(certificate),
         "issuer": "itself" if own else certificate.issuer.rfc4514_string(),
         "chain": [each.subject.rfc4514_string() for each in signer.others],

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from signing.errors import KeyFileError, SigningError
+from signing.sign_timestamp import TimestampError
 from winpe import output
 from winpe.errors import MediaUsageError, OutputError
 
@@ -52,7 +53,7 @@ def named(path: Path) -> Iterator[None]:
     """Errors about the content of that file say so: they become MediaUsageError."""
     try:
         yield
-    except KeyFileError:
+    except (KeyFileError, TimestampError):  # those are about something else
         raise
     except SigningError as exc:
         raise MediaUsageError(f"{path}: {exc}", hint=exc.hint) from exc

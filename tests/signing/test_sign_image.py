@@ -303,7 +303,7 @@ def test_an_expired_key_signs_nothing() -> None:
         sign_image.sign(PROGRAM, [old])
 
 
-# --- hostile ------------------------------------------------------------------------------------
+# --- hostile --------------------------------------------------------------------------------
 
 
 def flipped(content: bytes, place: int) -> bytes:

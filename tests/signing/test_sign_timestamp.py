@@ -12,8 +12,8 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing import keys, sign_image, sign_timestamp, signed_data, verify
-from signing.errors import SigningError
 from signing.path import Trust
+from signing.sign_timestamp import TimestampError
 from tests.builders import efi_program, timestamp_service
 from tests.builders.timestamp_service import Service
 from tests.conftest import need
@@ -116,10 +116,10 @@ def test_another_answer(service: Service, answered: tuple[sign_timestamp.Questio
     """Sent again, or about something else."""
     asked, response = answered
     again = sign_timestamp.question(SIGNATURE)
-    with refused(SigningError, "another question"):
+    with refused(TimestampError, "another question"):
         sign_timestamp.token(response, again, SIGNATURE, trust(service), now())
     other = sign_timestamp.question(b"other bytes", nonce=asked.nonce)
-    with refused(SigningError, "about something else"):
+    with refused(TimestampError, "about something else"):
         sign_timestamp.token(response, other, b"other bytes", trust(service), now())
 
 
@@ -134,7 +134,7 @@ def test_a_stranger(service: Service, answered: tuple[sign_timestamp.Question, b
             ]
         ),
     ):
-        with refused(SigningError, "no root trusted here"):
+        with refused(TimestampError, "no root trusted here"):
             sign_timestamp.token(response, asked, SIGNATURE, known, now())
 
 
@@ -142,14 +142,14 @@ def test_a_clock_of_the_future(
     service: Service, answered: tuple[sign_timestamp.Question, bytes]
 ) -> None:
     asked, response = answered
-    with refused(SigningError, "has not come yet"):
+    with refused(TimestampError, "has not come yet"):
         sign_timestamp.token(response, asked, SIGNATURE, trust(service), now() - timedelta(days=30))
 
 
 def test_a_service_that_refuses(tmp_path: Path) -> None:
     service = timestamp_service.make(tmp_path, digests="sha512")
     asked = sign_timestamp.question(SIGNATURE)
-    with refused(SigningError, "refused: rejected", "does not know the algorithm"):
+    with refused(TimestampError, "refused: rejected", "does not know the algorithm"):
         sign_timestamp.token(
             service.post("", asked.encoded), asked, SIGNATURE, trust(service), now()
         )
@@ -174,13 +174,13 @@ def test_openssl_makes_no_token_with_another_purpose(tmp_path: Path) -> None:
 )
 def test_what_is_no_answer(response: bytes, service: Service) -> None:
     asked = sign_timestamp.question(SIGNATURE)
-    with refused(SigningError, "cannot be read"):
+    with refused(TimestampError, "cannot be read"):
         sign_timestamp.token(response, asked, SIGNATURE, trust(service), now())
 
 
 def test_an_endless_answer(service: Service) -> None:
     dated = sign_timestamp.stamp("", lambda *_: bytes(1 << 20), trust(service), now())
-    with refused(SigningError, "answered 1,048,576 bytes"):
+    with refused(TimestampError, "answered 1,048,576 bytes"):
         dated(SIGNATURE)
 
 
@@ -189,7 +189,7 @@ def test_a_status_with_words_for_a_terminal(service: Service) -> None:
     words = b"\x30" + bytes([2 + len(text)]) + b"\x0c" + bytes([len(text)]) + text
     status = b"\x30" + bytes([3 + len(words)]) + b"\x02\x01\x02" + words
     response = b"\x30" + bytes([len(status)]) + status
-    with refused(SigningError, "rejected, nö?[31m"):
+    with refused(TimestampError, "rejected, nö?[31m"):
         sign_timestamp.token(
             response, sign_timestamp.question(SIGNATURE), SIGNATURE, trust(service), now()
         )
@@ -210,7 +210,7 @@ def test_mutated_answers_never_count(
         bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
         try:
             token = sign_timestamp.token(bytes(bad), asked, SIGNATURE, known, moment)
-        except SigningError:
+        except TimestampError:
             continue
         # What changed is what nobody signed: a spare certificate, lists that nobody reads.
         survivors += 1
