@@ -22,11 +22,13 @@ _ALGORITHMS = {"MD5": "md5", "SHA_1": "sha1", "SHA_256": "sha256", "SHA_384": "s
 def main(files: list[str]) -> None:
     lief.logging.disable()
     for file in files:
-        image = lief.PE.parse(file)
-        if image is None:
+        try:
+            image = lief.PE.parse(file)
             answer: dict[str, Any] = {"error": "not parsed"}
-        else:
-            answer = {"signatures": [_view(image, one) for one in _all(image.signatures)]}
+            if image is not None:
+                answer = {"signatures": [_view(image, one) for one in _all(image.signatures)]}
+        except Exception as error:  # noqa: BLE001 - its faults are what is looked at
+            answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps({"path": file, **answer}), flush=True)
 
 
@@ -68,10 +70,9 @@ def _timestamp(signer: Any) -> dict[str, str]:
                 if isinstance(inner, lief.PE.PKCS9SigningTime):
                     return {"kind": "pkcs9", "time": _time(inner.time)}
         if isinstance(attribute, lief.PE.MsCounterSign):
-            for inner in attribute.signers[0].authenticated_attributes:
-                if isinstance(inner, lief.PE.PKCS9SigningTime):
-                    return {"kind": "rfc3161", "time": _time(inner.time)}
-            return {"kind": "rfc3161", "time": ""}
+            inside = [inner for one in attribute.signers for inner in one.authenticated_attributes]
+            times = [one.time for one in inside if isinstance(one, lief.PE.PKCS9SigningTime)]
+            return {"kind": "rfc3161", "time": _time(times[0]) if times else ""}
     return {"kind": "", "time": ""}
 
 
