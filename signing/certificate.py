@@ -212,7 +212,8 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
 def _algorithm(encoded: bytes) -> tuple[str, bytes]:
     """How the issuer signed: stated twice, once outside of what was signed (RFC 5280, 4.1.1.2).
 
-    Where both differ somebody changed the certificate, so that its thumbprint is another one.
+    Where both differ somebody changed the certificate, so that its thumbprint is another one; or
+    where the signature is said to end within a byte.
     """
     cursor = der.Cursor(encoded, "certificate").enter()
     tbs = cursor.enter()
@@ -221,6 +222,8 @@ def _algorithm(encoded: bytes) -> tuple[str, bytes]:
     stated = cursor.whole(der.SEQUENCE)
     if tbs.whole(der.SEQUENCE) != stated:
         raise cursor.fail("its algorithm is not the one that was signed")
+    if not cursor.contents(der.BIT_STRING).startswith(b"\0"):
+        raise cursor.fail("a signature that ends within a byte")
     return der.Cursor(stated, "certificate").algorithm()
 
 
