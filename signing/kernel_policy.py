@@ -4,15 +4,20 @@ Sources, by the names used below:
 - POLICY: Microsoft, "Driver Signing Policy" (windows-driver-docs, install/
   kernel-mode-code-signing-policy--windows-vista-and-later-): the table by version and Secure Boot,
   the three exceptions for cross-signed drivers, Windows Server and attestation.
+- FAQ: Microsoft, "Driver Signing changes in Windows 10, version 1607" (hardware certification blog,
+  26 July 2016): a fourth exception, boot-start drivers, until "future versions".
 - REQUIREMENTS: Microsoft, "Kernel-Mode Code Signing Requirements": embedded signatures of
   boot-start drivers; 32-bit Windows.
 - BCDEDIT: Microsoft, "BCDEdit /set": testsigning, nointegritychecks and Secure Boot.
+- TESTSIGNING: Microsoft, "The TESTSIGNING Boot Configuration Option": any signer, but signed.
 - SHA2: Microsoft, support articles 3033929 and 4474419: Windows 7 and SHA-2.
 - PURPOSES: Microsoft, "App Control: certificate EKUs" and windows-boot-facts.md, section 13.
 - 2026: Microsoft, end of trust in cross-signed drivers (windows-boot-facts.md, section 13).
 
 The kernel looks at no clock: a certificate that ran out does not keep a driver from loading. Where
-documents are silent or disagree the answer is "unknown", never a guess.
+documents are silent or disagree the answer is "unknown", never a guess. So it is where a fact is
+not known: "yes" and "no" hold whatever that fact may be (a test tries all). One thing is supposed:
+a Windows of a build that is not known knows SHA-2, as all but Windows 7 and before do.
 """
 
 from __future__ import annotations
@@ -35,7 +40,7 @@ _WINDOWS = "1.3.6.1.4.1.311.10.3.6"
 # "End-entity certificate issued prior to July 29th 2015" (POLICY).
 CROSS_SIGNING_ENDED = datetime(2015, 7, 29, tzinfo=UTC)
 
-_WINDOWS_7, _WINDOWS_8, _WINDOWS_10 = 7601, 9200, 10240
+_WINDOWS_7, _WINDOWS_8, _WINDOWS_8_1, _WINDOWS_10 = 7601, 9200, 9600, 10240
 _VERSION_1607 = 14393
 _VERSION_24H2 = 26100  # also Windows Server 2025: the first to give up cross-signed drivers (2026)
 
@@ -124,63 +129,123 @@ def unsigned(kernel: Kernel, *, catalogs_known: bool) -> Verdict:
 
     `catalogs_known`: all catalogs of that Windows were looked into.
     """
-    free = _unenforced(kernel)
-    if free is not None:
-        return free
+    why = "it is not signed, and no catalog of that Windows lists it"
+    answer = Answer.NO
     if not catalogs_known:
-        why = (
-            "it has no signature of its own, and the catalogs of that Windows were not looked into"
-        )
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    return Verdict(
-        Answer.NO, Answer.NO, "it is not signed, and no catalog of that Windows lists it"
-    )
+        why = "it has no signature of its own, and not all catalogs of that Windows could be read"
+        answer = Answer.UNKNOWN
+    return _unenforced(Verdict(answer, answer, why), kernel)
 
 
-def _tampered(signature: Signature, kernel: Kernel) -> Verdict:
-    why = signature.problem or "it is not what was signed"
-    free = _unenforced(kernel)
-    if free is not None:
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, f"{why}; {free.reason}")
-    return Verdict(Answer.NO, Answer.NO, why)
+def unreadable(why: str, kernel: Kernel) -> Verdict:
+    """For a file whose signature says nothing, or is not about it: no kernel that asks takes it.
+
+    What one that does not ask makes of a damaged file is in no document.
+    """
+    if _checks_nothing(kernel) is False and _asks_less(kernel) is False:
+        return Verdict(Answer.NO, Answer.NO, why)
+    return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
 
 
 def would_load(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel) -> Verdict:
     """Whether that kernel loads a file for the sake of this signature."""
     if kind is Kind.TAMPERED:
-        return _tampered(signature, kernel)
+        return unreadable(signature.problem or "it is not what was signed", kernel)
     if kind is Kind.UNREADABLE:
-        return Verdict(Answer.NO, Answer.NO, f"its signature says nothing: {signature.problem}")
+        return unreadable(f"its signature says nothing: {signature.problem}", kernel)
     if kind is Kind.REVOKED:
         why = "its signer is distrusted, and whether that kernel knows it is not known"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    free = _unenforced(kernel)
-    if free is not None:
-        return free
-    verdict = _by_kind(signature, kind, way, kernel)
-    return _as_boot_start(_for_digest(verdict, signature, way, kernel), signature, kind)
+    verdict = _tested(_by_kind(signature, kind, way, kernel), kind, kernel)
+    verdict = _as_boot_start(_for_digest(verdict, signature, way, kernel), signature, kind)
+    return _unenforced(verdict, kernel)
 
 
-def _unenforced(kernel: Kernel) -> Verdict | None:
-    """Where a kernel asks for no signature, or only of boot-start drivers."""
-    # BCDEDIT: not with Secure Boot, and ignored by Windows 7 and before.
-    if (
-        kernel.no_integrity_checks
-        and kernel.secure_boot is False
-        and (kernel.build or 0) >= _WINDOWS_8
-    ):
+# --- kernels that ask for less --------------------------------------------------------------
+
+
+def _secure_boot(kernel: Kernel) -> bool | None:
+    """A Windows before 8 knows none (POLICY)."""
+    return False if _is_before(kernel, _WINDOWS_8) else kernel.secure_boot
+
+
+def _is_before(kernel: Kernel, build: int) -> bool:
+    return kernel.build is not None and kernel.build < build
+
+
+def _all_of(*facts: bool | None) -> bool | None:
+    """None: it depends on what is not known."""
+    if False in facts:
+        return False
+    return None if None in facts else True
+
+
+def _negated(fact: bool | None) -> bool | None:
+    return None if fact is None else not fact
+
+
+def _checks_nothing(kernel: Kernel) -> bool | None:
+    """BCDEDIT: not with Secure Boot, and ignored by Windows 7 and 8."""
+    heeds = None if kernel.build is None else kernel.build >= _WINDOWS_8_1
+    return _all_of(kernel.no_integrity_checks, _negated(_secure_boot(kernel)), heeds)
+
+
+def _asks_less(kernel: Kernel) -> bool | None:
+    """32-bit Windows without Secure Boot: of boot-start drivers at most (POLICY, REQUIREMENTS)."""
+    is_x86 = kernel.architecture == "x86" if kernel.architecture else None
+    return _all_of(is_x86, _negated(_secure_boot(kernel)))
+
+
+def _takes_any_signer(kernel: Kernel) -> bool | None:
+    return _all_of(kernel.test_signing, _negated(_secure_boot(kernel)))
+
+
+def _unenforced(verdict: Verdict, kernel: Kernel) -> Verdict:
+    """What becomes of it where a kernel asks for no signature, or only of boot-start drivers."""
+    answers = (verdict.boot, verdict.demand)
+    if answers == (Answer.YES, Answer.YES):
+        return verdict
+    nothing, less = _checks_nothing(kernel), _asks_less(kernel)
+    if nothing:
         why = "that Windows is set to check no signatures (nointegritychecks)"
         return Verdict(Answer.YES, Answer.YES, why)
-    if kernel.architecture == "x86" and _never_locked(kernel):
+    if less and verdict.demand is Answer.YES:
+        return _lifted(verdict, verdict.reason)
+    if less:
         why = "32-bit Windows without Secure Boot asks for signatures of boot-start drivers at most"
-        return Verdict(Answer.UNKNOWN, Answer.YES, why)
-    return None
+        return Verdict(_at_least_unknown(verdict.boot), Answer.YES, why)
+    if Answer.NO not in answers or (nothing is False and less is False):
+        return verdict
+    if nothing is None and kernel.no_integrity_checks:
+        known = "that Windows may be set to check none (nointegritychecks)"
+    else:
+        known = "whether that Windows asks for signatures is not known"
+    return _lifted(verdict, f"{verdict.reason}; {known}")
 
 
-def _never_locked(kernel: Kernel) -> bool:
-    """No Secure Boot, or a Windows that knows none (POLICY, the table's first column)."""
-    before = kernel.build is not None and kernel.build < _WINDOWS_8
-    return kernel.secure_boot is False or before
+def _tested(verdict: Verdict, kind: Kind, kernel: Kernel) -> Verdict:
+    """TESTSIGNING: any signer will do."""
+    answers = (verdict.boot, verdict.demand)
+    if answers == (Answer.YES, Answer.YES):
+        return verdict
+    takes = _takes_any_signer(kernel)
+    said = _STRANGER_WORDS.get(kind, verdict.reason)
+    if takes:
+        return Verdict(Answer.YES, Answer.YES, f"{said}, and testsigning is on")
+    if takes is None and Answer.NO in answers:
+        return _lifted(verdict, f"{said}: it loads only with testsigning")
+    return verdict
+
+
+def _lifted(verdict: Verdict, reason: str) -> Verdict:
+    return Verdict(_at_least_unknown(verdict.boot), _at_least_unknown(verdict.demand), reason)
+
+
+def _at_least_unknown(answer: Answer) -> Answer:
+    return Answer.UNKNOWN if answer is Answer.NO else answer
+
+
+# --- what each class is worth ---------------------------------------------------------------
 
 
 def _by_kind(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel) -> Verdict:
@@ -198,7 +263,7 @@ def _by_kind(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel) 
     if kind is Kind.CROSS_SIGNED and way is not None:
         return _cross_signed(way.chain.leaf, kernel)
     if kind is Kind.FLIGHT_SIGNED:
-        return _flag(kernel.flight_signing, "it is signed for previews of Windows", "flightsigning")
+        return _flight_signed(kernel)
     if kind in _STRANGERS:
         return _stranger(kind, kernel)
     return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, "what that kernel makes of it is not known")
@@ -229,47 +294,71 @@ def _cross_signed(leaf: Certificate, kernel: Kernel) -> Verdict:
         return Verdict(Answer.YES, Answer.YES, said)
     if leaf.not_before < CROSS_SIGNING_ENDED:
         return Verdict(Answer.YES, Answer.YES, f"{said} with a certificate from before July 2015")
-    if kernel.secure_boot is False or kernel.upgraded:
-        why = "Secure Boot is off" if kernel.secure_boot is False else "this Windows was upgraded"
+    secure_boot = _secure_boot(kernel)
+    if secure_boot is False or kernel.upgraded:
+        why = "Secure Boot is off" if secure_boot is False else "this Windows was upgraded"
         return Verdict(Answer.YES, Answer.YES, f"{said}, and {why}")
-    if kernel.secure_boot and kernel.upgraded is False:
-        why = f"{said} after July 2015, which Windows 10 1607 and later do not load"
-        return Verdict(Answer.NO, Answer.NO, why)
+    if secure_boot and kernel.upgraded is False:
+        return _refused_late(said, kernel)
     why = f"{said} after July 2015: it loads only without Secure Boot or on an upgraded Windows"
-    return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
+    boot = Answer.YES if kernel.build == _VERSION_1607 else Answer.UNKNOWN  # either way (FAQ)
+    return Verdict(boot, Answer.UNKNOWN, why)
+
+
+def _refused_late(said: str, kernel: Kernel) -> Verdict:
+    """FAQ: so that machines still start, 1607 lets boot-start drivers in; later ones will not."""
+    if kernel.build == _VERSION_1607:
+        why = f"{said} after July 2015, which Windows 10 1607 loads at the start of Windows only"
+        return Verdict(Answer.YES, Answer.NO, why)
+    why = (
+        f"{said} after July 2015, which Windows 10 1607 and later do not load; "
+        "since when that is so of boot-start drivers no document says"
+    )
+    return Verdict(Answer.UNKNOWN, Answer.NO, why)
+
+
+def _flight_signed(kernel: Kernel) -> Verdict:
+    said = "it is signed for previews of Windows"
+    if kernel.flight_signing is None:
+        why = f"{said}: it loads only with flightsigning"
+        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
+    if kernel.flight_signing:
+        return Verdict(Answer.YES, Answer.YES, f"{said}, and flightsigning is on")
+    return Verdict(Answer.NO, Answer.NO, f"{said}, and flightsigning is off")
 
 
 def _stranger(kind: Kind, kernel: Kernel) -> Verdict:
-    if kind is Kind.ORGANISATION and not (kernel.test_signing and kernel.secure_boot is False):
+    said = _STRANGER_WORDS[kind]
+    if kind is Kind.ORGANISATION:
         # An organisation may have taught its kernels (App Control, custom kernel signers).
-        why = f"{_STRANGER_WORDS[kind]}; whether that kernel does is not known"
+        why = f"{said}; whether that kernel does is not known"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    return _flag(kernel.test_signing, _STRANGER_WORDS[kind], "testsigning", kernel.secure_boot)
-
-
-def _flag(on: bool | None, said: str, name: str, secure_boot: bool | None = False) -> Verdict:
-    """For what only a setting of the boot entry lets in (BCDEDIT)."""
-    if on is False or (on and secure_boot):
-        how = "with Secure Boot that setting does nothing" if on else f"{name} is off"
-        return Verdict(Answer.NO, Answer.NO, f"{said}, and {how}")
-    if on is None or secure_boot is None:
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, f"{said}: it loads only with {name}")
-    return Verdict(Answer.YES, Answer.YES, f"{said}, and {name} is on")
+    how = "testsigning is off"
+    if kernel.test_signing and _secure_boot(kernel):
+        how = "with Secure Boot that setting does nothing"
+    return Verdict(Answer.NO, Answer.NO, f"{said}, and {how}")
 
 
 def _for_digest(verdict: Verdict, signature: Signature, way: Way | None, kernel: Kernel) -> Verdict:
     """Old kernels do not know SHA-2 by themselves; MD5 no document speaks of."""
-    if verdict.demand is not Answer.YES:
+    if Answer.YES not in (verdict.boot, verdict.demand):
         return verdict
     digests = {signature.algorithm, signature.signer_algorithm}
     if "md5" in digests:
         why = f"{verdict.reason}, but it rests on MD5, of which no document speaks"
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
+        return _doubted(verdict, why)
     is_old = kernel.build is not None and kernel.build <= _WINDOWS_7
     if is_old and (digests & STRONG or (way is not None and not way.chain.is_weak)):
         why = f"{verdict.reason}, but Windows 7 and before know SHA-2 only by an update"
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
+        return _doubted(verdict, why)
     return verdict
+
+
+def _doubted(verdict: Verdict, reason: str) -> Verdict:
+    boot, demand = (
+        Answer.UNKNOWN if each is Answer.YES else each for each in (verdict.boot, verdict.demand)
+    )
+    return Verdict(boot, demand, reason)
 
 
 def _as_boot_start(verdict: Verdict, signature: Signature, kind: Kind) -> Verdict:
