@@ -53,6 +53,8 @@ _GOOD = frozenset(
     )
 )
 
+_NEVER = (Kind.TAMPERED, Kind.UNREADABLE, Kind.REVOKED)
+
 _T = TypeVar("_T")
 
 
@@ -265,6 +267,11 @@ def _judged(report: Report, start: StartType | None, *, knows_kernel: bool) -> t
     listed = report.denied or report.advised
     if listed is not None:
         return Answer.NO, listed.reason
+    if report.kind in _NEVER and report.verdict.demand is not Answer.YES:
+        return Answer.NO, report.verdict.reason
+    if report.kind is Kind.ORGANISATION:
+        against = report.why_no_replacement(boot=start is StartType.BOOT)
+        return (Answer.UNKNOWN, against) if against else (Answer.YES, report.verdict.reason)
     if knows_kernel:
         verdict = report.verdict
         return (verdict.boot if start is StartType.BOOT else verdict.demand), verdict.reason

@@ -457,7 +457,7 @@ def test_a_driver_is_replaced_and_comes_back(mount: Path, beside: Path) -> None:
         (
             NEW,
             lambda: NEW,
-            "it has no signature of its own, and the catalogs",
+            "it has no signature of its own, and not all catalogs",
         ),
         (b"MZ", lambda: b"MZ", "it is no driver"),
     ],

