@@ -31,7 +31,7 @@ DRIVERS = (
     "saferwall_WdBoot.sys",  # ELAM
     "ralphje_DXCore.dll",  # page hashes
 )
-SAMPLE, CAMPAIGN = 40, 3000
+SAMPLE, CAMPAIGN = 40, 2000
 SEED = 11
 
 # Where we let a bit pass that one of them refuses: nobody's signature is about it.
@@ -39,6 +39,7 @@ LAXER = {
     "digestAlgorithms": "RFC 5652, 5.1: a verifier MAY look there; each signer names its own",
     "certificates": "one that is damaged is nobody's; whose key matters is found without it",
     "version": "RFC 5652, 5.1: it follows from what is in the message, and says nothing else",
+    "digestAlgorithm": "its parameters: RFC 3370, 2.1 has NULL or none, which says nothing",
     "signatureAlgorithm": "its parameters: RFC 3370, 3.2 has NULL for RSA, which says nothing",
 }
 # Where we refuse what both let pass.
@@ -140,22 +141,22 @@ def place(flip: Flip) -> str:
 
 
 def _named(lines: list[_Line]) -> list[tuple[str, _Line]]:
-    """Parts of every message, those of inner messages behind those of outer ones."""
+    """Parts of every message and signer, those of inner ones behind those of outer ones."""
     found: list[tuple[str, _Line]] = []
     for number, line in enumerate(lines):
         if line.text.endswith(":pkcs7-signedData"):
             inside = _below(lines, number + 2)
             found += zip(_PARTS, inside, strict=False)
-            found += _of_signers(lines, inside[-1])
+            found += _of_signer(lines, lines.index(inside[-1]) + 1)
+        elif line.text.endswith(":countersignature"):
+            found += _of_signer(lines, number + 2)
     return found
 
 
-def _of_signers(lines: list[_Line], signers: _Line) -> list[tuple[str, _Line]]:
-    """The algorithm and the unsigned attributes of the one signer, and of countersigners."""
-    found: list[tuple[str, _Line]] = []
-    signer = lines[lines.index(signers) + 1]
-    parts = _below(lines, lines.index(signer))
-    found.append(("signed part", signer))
+def _of_signer(lines: list[_Line], number: int) -> list[tuple[str, _Line]]:
+    """What is in a SignerInfo that nobody signs; the rest of it is "signed part"."""
+    parts = _below(lines, number)
+    found = [("signed part", lines[number]), ("digestAlgorithm", parts[2])]
     for before, line in pairwise(parts):
         if line.text.startswith("OCTET STRING"):
             found.append(("signatureAlgorithm", before))
