@@ -1,8 +1,8 @@
-"""The smallest EFI programs: one says a sentence on the console and turns the machine off.
+"""The smallest EFI programs: one says a sentence on the console and comes back with an error.
 
-Layout: Microsoft "PE Format"; UEFI 2.10, 4.3 (EFI_SYSTEM_TABLE: ConOut at 64, RuntimeServices at
-88), 12.4.3 (OutputString is the second function) and 8.1 (ResetSystem at 104). Machine code of x64
-is written out below; in programs of other machines it means nothing, for what never runs it.
+So a boot manager tries the next. Layout: Microsoft "PE Format"; UEFI 2.10, 4.3 (EFI_SYSTEM_TABLE:
+ConOut at 64) and 12.4.3 (OutputString is its second function). Machine code of x64 is written out
+below; in programs of other machines it means nothing, for what never runs it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,13 @@ MACHINES = {"x64": 0x8664, "x86": 0x014C, "arm64": 0xAA64}
 _EFI_APPLICATION = 10
 _FILE_ALIGN, _SECTION_ALIGN = 0x200, 0x1000
 _CODE = bytes.fromhex(
-    "53"  # push rbx
-    "4883ec20"  # sub rsp, 32: room for four arguments
-    "4889d3"  # mov rbx, rdx: the system table
-    "488b4b40"  # mov rcx, [rbx+64]: ConOut
-    "488d1516000000"  # lea rdx, [rip+22]: the sentence behind the code
+    "4883ec28"  # sub rsp, 40: room for four arguments, and the stack at a multiple of 16
+    "488b4a40"  # mov rcx, [rdx+64]: ConOut of the system table
+    "488d1512000000"  # lea rdx, [rip+18]: the sentence behind the code
     "ff5108"  # call [rcx+8]: OutputString
-    "488b4358"  # mov rax, [rbx+88]: RuntimeServices
-    "b902000000"  # mov ecx, 2: EfiResetShutdown
-    "31d2"  # xor edx, edx: success
-    "4531c0"  # xor r8d, r8d: no data
-    "ff5068"  # call [rax+104]: ResetSystem
-    "ebfe"  # it does not come back
+    "48b80e00000000000080"  # mov rax, EFI_NOT_FOUND
+    "4883c428"  # add rsp, 40
+    "c3"  # ret
 )
 
 

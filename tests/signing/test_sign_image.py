@@ -20,7 +20,8 @@ from signing.firmware import Firmware
 from signing.keys import SigningKey
 from signing.path import Trust
 from signing.sign_image import Existing, How
-from tests.builders import efi_program, ovmf_variables, pe
+from tests.builders import efi as firmware_builder
+from tests.builders import efi_program, pe
 from tests.builders.timestamp_service import private_pem
 from tests.conftest import need
 from tests.signing.makers import NOW, YEAR, Shape, certified, refused
@@ -151,7 +152,7 @@ def test_our_own_verifier_agrees(kind: str) -> None:
 
 def test_firmware_as_we_model_it_agrees() -> None:
     key = organisation("RSA 3072")
-    db = efi_variables.read(ovmf_variables.signature_list([key.certificate]))
+    db = efi_variables.read_lists(firmware_builder.signature_list(firmware_builder.X509, der(key)))
     firmware = Firmware(db=db, dbx=efi_variables.Database.of(()))
     verdict = efi.judge(BytesIO(sign_image.sign(PROGRAM, [key])), firmware)
     assert verdict.answer is efi.Answer.YES, verdict.reason
