@@ -4,9 +4,10 @@ cryptography's declared ASN.1 is the way of `cms`, whose messages are ours. The 
 Windows lives with are older than their own rules: sets that nobody sorted, filling behind the end.
 What was signed are then the bytes as they lie there, so slices are wanted, and thousands of them.
 
-Strict all the same: definite lengths in their shortest form, one-byte tags, every length inside
-what holds it. Nothing here calls itself, so nesting costs nothing. Indefinite lengths (BER) are
-refused: no signature at hand has them.
+Strict all the same: definite lengths, numbers and identifiers in their shortest form, one-byte
+tags, every length inside what holds it. Nothing here calls itself, so nesting costs nothing.
+Indefinite lengths (BER) are refused: no signature at hand has them. Not asked for: sets in order,
+and times with seconds.
 """
 
 from __future__ import annotations
@@ -119,17 +120,21 @@ class Cursor:
             raise self.fail("an object identifier of no possible size")
         text = dotted(self.data[start:stop])
         if not text:
-            raise self.fail("an object identifier that is cut")
+            raise self.fail("an object identifier that is cut or padded")
         return text
 
     def integer(self, tag: int = INTEGER) -> int:
         start, stop = self._expect(tag)
         if not 0 < stop - start <= _LONGEST_INTEGER:
             raise self.fail("an integer of no possible size")
+        if stop - start > 1 and self._is_padded(start):
+            raise self.fail("an integer not in its shortest form")
         return int.from_bytes(self.data[start:stop], "big", signed=True)
 
-    def boolean(self) -> bool:
-        return self.contents(BOOLEAN) != b"\0"
+    def _is_padded(self, start: int) -> bool:
+        """Whether nine bits in a row say nothing (X.690, 8.3.2)."""
+        first, second = self.data[start], self.data[start + 1]
+        return (first == 0 and second < 0x80) or (first == 0xFF and second >= 0x80)
 
     def algorithm(self) -> tuple[str, bytes]:
         """(OID, parameters as they lie there) of an AlgorithmIdentifier."""
@@ -149,10 +154,12 @@ class Cursor:
 
 @lru_cache(maxsize=512)
 def dotted(contents: bytes) -> str:
-    """ "1.2.840..." of an object identifier's contents; "" where they are cut."""
+    """ "1.2.840..." of an object identifier's contents; "" where they are cut or padded."""
     parts: list[int] = []
     value = 0
     for byte in contents:
+        if byte == 0x80 and not value:  # one that has two spellings (X.690, 8.19.2)
+            return ""
         value = value << 7 | byte & 0x7F
         if not byte & 0x80:
             parts.append(value)
