@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,7 @@ from recoverykit.repair import plan as planning
 from recoverykit.repair import plan_json
 from recoverykit.repair.state import keeps_short_name
 from recoverykit.replacement import Candidate, Root, Search, Want
+from recoverykit.vouching import Judge
 
 if TYPE_CHECKING:
     from recoverykit.vouching import Trust
@@ -58,10 +58,14 @@ NONE = Choices()
 
 
 def propose(
-    entry: InstallReport, evidence: Sequence[Evidence], choices: Choices = NONE
+    entry: InstallReport,
+    evidence: Sequence[Evidence],
+    choices: Choices = NONE,
+    judge: Judge | None = None,
 ) -> InstallReport:
     """The entry with a plan, or a refusal; as it is where nothing is proven and nobody chose.
 
+    `judge`: of the signatures of this Windows; None: one that knows its own volume alone.
     Raises NoCulpritError for a chosen driver that this Windows does not have; RecoveryKitError.
     """
     suspect = _chosen(entry, evidence, choices.driver) if choices.driver else _culprit(entry)
@@ -74,7 +78,8 @@ def propose(
             return _planned(entry, made)
         if not made.role and suspect.kind is not Kind.STORAGE:
             return replace(entry, refusals=(made,))
-        return _replaced(entry, suspect, made, evidence, hive, choices)
+        asked = judge or Judge(entry.install, trust=choices.trust)
+        return _replaced(entry, suspect, made, evidence, hive, choices, asked)
     except OSError as exc:
         raise RecoveryKitError(
             f"{entry.install.root} cannot be read: {exc.strerror or exc}; nothing was changed"
@@ -134,8 +139,9 @@ def _replaced(
     evidence: Sequence[Evidence],
     hive: Hive,
     choices: Choices,
+    judge: Judge,
 ) -> InstallReport:
-    search, gaps = _search(entry.install, suspect, evidence, hive, choices)
+    search, gaps = _search(entry.install, suspect, evidence, hive, choices, judge)
     entry = replace(entry, notes=(*entry.notes, *(f"Not looked at: {gap.reason}" for gap in gaps)))
     # What only a person should decide on is taken where a person named the driver.
     best = replacement.best(search.candidates, risky=bool(choices.driver))
@@ -164,6 +170,7 @@ def _search(
     evidence: Sequence[Evidence],
     hive: Hive,
     choices: Choices,
+    judge: Judge,
 ) -> tuple[Search, tuple[Gap, ...]]:
     services = (item for item in evidence if isinstance(item, Service))
     service = next((one for one in services if one.name == suspect.service), None)
@@ -177,10 +184,9 @@ def _search(
             service or suspect.path or suspect.driver,
             evidence,
             hive,
-            at=datetime.now(UTC),
+            judge=judge,
             folders=choices.folders,
             roots=roots,
-            trust=choices.trust,
             want=choices.want,
         )
     return search, (*past.gaps, *search.gaps)

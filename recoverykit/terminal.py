@@ -168,7 +168,7 @@ def verified(
     wanted = signature_check.Wanted(
         paths=tuple(paths or ()),
         trust=certificates(trust or ()),
-        lists=lists.from_files(tuple(block_lists or ())),
+        lists=(*lists.carried(), *lists.from_files(tuple(block_lists or ()))),
         catalogs=tuple(catalogs or ()),
     )
     if target is None:

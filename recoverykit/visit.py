@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recoverykit import installs, proposal, reopening, report
 from recoverykit.boot import check as boot_check
+from recoverykit.code_integrity import lists
 from recoverykit.diagnosis import aftermath, escalation, verdict
 from recoverykit.errors import FormatError, NoCulpritError, RecoveryKitError, TargetRefusedError
 from recoverykit.evidence import collect, collect_for_a_start
@@ -38,6 +39,7 @@ from recoverykit.model import (
 )
 from recoverykit.proposal import NONE, Choices
 from recoverykit.repair import memory, transaction
+from recoverykit.vouching import Judge
 
 Say = Callable[[str], None]
 Ask = Callable[[str], bool]
@@ -221,11 +223,19 @@ def _examined(
     if blocked is not None:
         return blocked
     entry = _judged(replace(entry, notes=_standing(install)), diagnosis, evidence)
-    entry = proposal.propose(entry, evidence, options.choices)
+    judge = judge_of(install, options, boot_volumes)
+    entry = proposal.propose(entry, evidence, options.choices, judge)
     if entry.plan is None:
         return entry
     entry = replace(entry, machine=memory.of(evidence, diagnosis))
-    return with_checks(entry, evidence, options, boot_volumes)
+    return with_checks(entry, evidence, options, judge)
+
+
+def judge_of(
+    install: WindowsInstall, options: Options, boot_volumes: Sequence[tuple[Volume, Path]] = ()
+) -> Judge:
+    """Who says whose signatures this Windows takes: its own state, and what the medium carries."""
+    return Judge(install, boot_volumes, options.choices.trust, own=lists.carried())
 
 
 def interrupted(entry: InstallReport) -> InstallReport | None:
@@ -274,7 +284,7 @@ def checker(seen: Survey, options: Options) -> Look:
     def look(install: WindowsInstall, _: NtfsState | None) -> InstallReport:
         with boot_volumes_of(install.volume, seen, options) as (opened, gaps):
             found = (*collect_for_a_start(install, opened, seen.volumes), *gaps)
-            lines = _lines(install, found, options, opened)
+            lines = _lines(install, found, judge_of(install, options, opened))
         failed = any(line.ok is False for line in lines)
         return InstallReport(install, checks=lines, exit_code=_FAULTS if failed else 0)
 
@@ -285,13 +295,13 @@ def with_checks(
     entry: InstallReport,
     evidence: Sequence[Evidence],
     options: Options = DEFAULT,
-    boot_volumes: Sequence[tuple[Volume, Path]] = (),
+    judge: Judge | None = None,
 ) -> InstallReport:
     """The entry with the boot check as things are, and what `lines_after` has to know of it."""
     options.say("Checking what a start needs")
     return replace(
         entry,
-        checks=_lines(entry.install, evidence, options, boot_volumes),
+        checks=_lines(entry.install, evidence, judge or judge_of(entry.install, options)),
         stores=tuple(item for item in evidence if isinstance(item, _OF_STORES)),
     )
 
@@ -305,18 +315,14 @@ def lines_after(
     says: the volumes they lie on are not opened again.
     """
     found = (item for item in collect_for_a_start(install) if not isinstance(item, _OF_STORES))
-    lines = _lines(install, (*found, *entry.stores), options, ())
+    lines = _lines(install, (*found, *entry.stores), judge_of(install, options))
     return boot_check.with_stores_of(entry.checks, lines)
 
 
 def _lines(
-    install: WindowsInstall,
-    evidence: Sequence[Evidence],
-    options: Options,
-    boot_volumes: Sequence[tuple[Volume, Path]],
+    install: WindowsInstall, evidence: Sequence[Evidence], judge: Judge
 ) -> tuple[CheckLine, ...]:
-    trust = options.choices.trust
-    return boot_check.check(install, evidence, boot_volumes=boot_volumes, trust=trust)
+    return boot_check.check(install, evidence, boot_volumes=judge.boot_volumes, judge=judge)
 
 
 def list_history(install: WindowsInstall, _: NtfsState | None) -> InstallReport:

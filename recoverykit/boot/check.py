@@ -10,9 +10,7 @@ said, in a line of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recoverykit import installs
 from recoverykit.boot import (
@@ -35,9 +33,6 @@ from recoverykit.evidence.modules import Modules
 from recoverykit.model import CheckLine, Evidence, Service, Source, Volume, WindowsInstall
 from recoverykit.vouching import Judge, Standing
 
-if TYPE_CHECKING:
-    from recoverykit.vouching import Trust
-
 BEYOND = "beyond-this-check"
 _BEYOND = (
     "the firmware's boot variables and Secure Boot lists, boot code in front of the file system, "
@@ -54,20 +49,19 @@ def check(
     evidence: Sequence[Evidence],
     *,
     boot_volumes: Sequence[tuple[Volume, Path]] = (),
-    trust: Trust = (),
-    at: datetime | None = None,
+    judge: Judge | None = None,
     free: int | None = None,
 ) -> tuple[CheckLine, ...]:
     """Every line of the boot check for one installation, in the order of a boot.
 
     `evidence`: what `evidence.collect_for_a_start` finds, or more; `boot_volumes`: other volumes
-    of the disk that may hold its boot files, with where they are mounted; `trust`: certificates
-    that may vouch for drivers, at the moment `at` (now); `free`: bytes free on the volume, asked of
-    the file system where it is None. Never raises on bad input.
+    of the disk that may hold its boot files, with where they are mounted; `judge`: of
+    signatures (None: one that trusts nobody beside Microsoft); `free`: bytes free on the volume,
+    asked of the file system where it is None. Never raises on bad input.
     """
     machine = check_machine.know(install, evidence)
     services = machine.all(Service)
-    judge = Judge(install, boot_volumes, trust, at)
+    judge = judge or Judge(install, boot_volumes)
     files = Files(install, Modules(install, services), judge)
     path = boot_path(machine.evidence, install)
     needed = check_storage.needed(machine, path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from signing.hash_list import HashList
 
 LARGEST = 64 << 20
+CARRIED = Path("/usr/share/recoverykit/block-lists")  # of the medium
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,23 @@ def from_files(paths: Sequence[Path]) -> tuple[Policy | HashList, ...]:
     """Lists that a person named, or that lie on the medium: policies in XML or binary form, or one
     SHA-256 or SHA-1 a line. Raises UsageError for one that cannot be read."""
     return tuple(_read(path) for path in paths)
+
+
+@cache
+def carried() -> tuple[Policy | HashList, ...]:
+    """The lists of the medium that we run from; none elsewhere.
+
+    Its builder has read each of them and its signature covers them, so one that cannot be read is
+    not told here: the medium's own check has refused it.
+    """
+    return tuple(found for path in in_folder(CARRIED) if (found := _readable(path)) is not None)
+
+
+def _readable(path: Path) -> Policy | HashList | None:
+    try:
+        return _read(path)
+    except UsageError:
+        return None
 
 
 def in_folder(folder: Path) -> Iterator[Path]:

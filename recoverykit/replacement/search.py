@@ -6,7 +6,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +23,7 @@ from recoverykit.replacement.target import Inode, Target
 from recoverykit.vouching import Judge
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
-    from signing.ci_rules import Policy
-    from signing.hash_list import HashList
+    pass
 
 SECONDS = 20.0  # a search may take
 _SHOWN_PLACES = 3
@@ -41,12 +37,10 @@ def find(
     evidence: Iterable[Evidence],
     hive: Hive | None,
     *,
-    at: datetime,
+    judge: Judge,
     folders: Sequence[Path] = (),
     offers: Sequence[Offer] = (),
     roots: Sequence[Root] = (),
-    trust: Sequence[x509.Certificate] = (),
-    own: Sequence[Policy | HashList] = (),
     want: Want = Want.ANY,
     seconds: float = SECONDS,
 ) -> Search:
@@ -54,13 +48,11 @@ def find(
 
     `what`: the service whose driver is faulty or gone, or a path relative to the volume. `hive`:
     SYSTEM, where it can be read. `folders`: of the host, or single files. `offers`: bytes fetched
-    already. `roots`: snapshots of the volume, mounted. `own`: block lists beside those of the
-    target. `at`: aware, the moment certificates must be valid at where no timestamp tells another.
+    already. `roots`: snapshots of the volume, mounted. `judge`: of signatures, for this Windows.
     """
     bounds = Bounds(seconds)
     known = tuple(evidence)
     target = targets.of(install, what, known, bounds)
-    judge = Judge(install, trust=tuple(trust), at=at, own=own)
     boot = not isinstance(what, Service) or what.start is StartType.BOOT
     pool = _Pool(target, Rules(want, judge, boot), bounds)
     places = Places(target, bounds, hive, folders, roots)

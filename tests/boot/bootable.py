@@ -20,6 +20,7 @@ from typing import Any
 from recoverykit import evidence, installs
 from recoverykit.boot import check
 from recoverykit.model import CheckLine, WindowsInstall
+from recoverykit.vouching import Judge
 from tests.builders import authenticode, boot_files, history, pe, registry
 from tests.builders.boot_files import Scene
 from tests.independent import registry as independent
@@ -126,7 +127,8 @@ class Bootable:
         volumes = [self.scene.system, self.scene.windows]
         install, boot = self.install, self.scene.boot_volumes
         found = evidence.collect(install, boot, volumes)
-        return check.check(install, found, boot_volumes=boot, trust=self.trust, free=self.free)
+        judge = Judge(install, boot, self.trust)
+        return check.check(install, found, boot_volumes=boot, judge=judge, free=self.free)
 
     # --- what faults are made of
 

@@ -14,6 +14,7 @@ from recoverykit import evidence
 from recoverykit.boot import check
 from recoverykit.boot.check import with_stores_of, worse
 from recoverykit.model import CheckLine, Source
+from recoverykit.vouching import Judge
 from tests.boot import bootable
 from tests.boot.bootable import UNCHECKED, Bootable, by_name
 from tests.builders import authenticode, pe, registry
@@ -110,7 +111,8 @@ def test_a_folder_alone(sound: Bootable) -> None:
     """Nothing is known of its disk: that nobody looked at what starts this Windows is said."""
     install = replace(sound.install, volume=replace(sound.install.volume, disk=None, identity=""))
     found = evidence.collect(install)
-    lines = by_name(check.check(install, found, trust=sound.trust, free=bootable.ROOM))
+    judge = Judge(install, trust=sound.trust)
+    lines = by_name(check.check(install, found, judge=judge, free=bootable.ROOM))
     for name in ("firmware", "boot-manager", "boot-store", "boot-entry", "boot-loader"):
         assert (lines[name].ok, lines[name].warning) == (None, False)
         assert lines[name].text
@@ -139,7 +141,8 @@ def test_a_file_that_only_the_disk_could_show(
     install = replace(tree.install, volume=replace(tree.install.volume, path=tree.root))
     boot = tree.scene.boot_volumes
     found = evidence.collect(install, boot, [tree.scene.system, tree.scene.windows])
-    seen = check.check(install, found, boot_volumes=boot, trust=tree.trust, free=bootable.ROOM)
+    judge = Judge(install, boot, tree.trust)
+    seen = check.check(install, found, boot_volumes=boot, judge=judge, free=bootable.ROOM)
     assert [line for line in seen if line.ok is False or line.warning] == []
     assert [line.check for line in seen if line.ok is None] == [*lines, "beyond-this-check"]
 

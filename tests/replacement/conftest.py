@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from recoverykit import installs, replacement
 from recoverykit.model import Service, Source, StartType, WindowsInstall
 from recoverykit.replacement import Candidate, Search
+from recoverykit.vouching import Judge
 from tests.builders import pe
 from tests.evidence.conftest import installation, put
 
@@ -162,8 +163,10 @@ class Machine:
         return Service(source, self.name, StartType.BOOT, 1, 1, driver, path, self.image_path)
 
     def find(self, what: Service | str | None = None, **options: Any) -> Search:
-        asked = {"at": AT, "trust": [self.maker.certificate], **options}
+        asked = {"at": AT, "trust": [self.maker.certificate], "own": (), **options}
         hive = asked.pop("hive", None)
+        signers = {name: asked.pop(name) for name in ("at", "trust", "own")}
+        asked["judge"] = Judge(self.install, **signers)
         evidence = [self.service, *self.evidence]
         return replacement.find(self.install, what or self.service, evidence, hive, **asked)
 

@@ -14,6 +14,7 @@ from recoverykit import replacement
 from recoverykit.host import disks, mounts, vss
 from recoverykit.model import FileSystem, Volume
 from recoverykit.replacement import Origin, Root
+from recoverykit.vouching import Judge
 from tests.builders import ntfs, pe, wof
 from tests.conftest import mounts as can_mount
 from tests.conftest import need
@@ -21,7 +22,6 @@ from tests.evidence.conftest import installation
 from tests.host.test_vss import SAMPLE
 from tests.replacement.conftest import (
     ACME,
-    AT,
     DRIVERS,
     KERNEL,
     PACKAGE,
@@ -117,7 +117,9 @@ def test_snapshots_that_windows_made(tmp_path: Path) -> None:
     with mounts.opened(volume) as mount, vss.opened(volume) as found:
         roots = [Root(item.name, installation(item.mount, item.volume)) for item in found.snapshots]
         install = installation(mount, volume)
-        search = replacement.find(install, "passwords.txt", [], None, at=AT, roots=roots)
+        search = replacement.find(
+            install, "passwords.txt", [], None, judge=Judge(install), roots=roots
+        )
     (candidate,) = search.candidates
     assert candidate.origin is Origin.SNAPSHOT
     assert candidate.where.startswith("snapshot of 2021-05-01 17:4")
