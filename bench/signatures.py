@@ -5,8 +5,8 @@
 The files are those of bench/signature_corpus.py: 400 signed executables (87 MB), 2,000 catalogs.
 Each contestant (bench/contestants/signed_*.py) runs as a process of its own, in turns, one round
 before the first that counts. CPU of the work alone, imports excluded; osslsigncode's is that of its
-400 processes. Reading our own roots is work. Medians; the machine may be busy, ratios stay. It takes
-five minutes, most of them signify's.
+400 processes. Reading our own roots is work. Medians; the machine may be busy, ratios stay. Five
+minutes, most of them signify's.
 
 What they do differs, and is told beside the times: LIEF builds no chains and has no roots, signify
 and osslsigncode know no classes. "good" is what each lets pass: osslsigncode refuses VeriSign's old
