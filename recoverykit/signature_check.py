@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -233,7 +233,8 @@ def _of_install(
         return _finished(judge, _of_named(wanted, judge, track), install, gaps)
     evidence = collect_for_a_start(install, boot_volumes, ())
     drivers, more = _sorted(places.drivers_of(install, evidence))
-    checked = tuple(_of_driver(each, install, judge) for each in track(drivers, "Verifying"))
+    reader = _Reader(install, judge)
+    checked = tuple(reader.of_driver(each) for each in track(drivers, "Verifying"))
     return _finished(judge, checked, install, (*gaps, *more))
 
 
@@ -250,14 +251,28 @@ def _sorted(
     return drivers, gaps
 
 
-def _of_driver(place: DriverPlace, install: WindowsInstall, judge: Judge) -> Checked:
-    try:
-        with files.opened(install, place.path) as file:
-            report = judge.report(file.stream)
-    except (OSError, RecoveryKitError) as exc:
-        return _unread(place.path, why(exc), place)
-    answer, reason = _judged(report, place.start, knows_kernel=True)
-    return Checked(place.path, answer, reason, report, "", place.start, place.services)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Drivers of one installation. A file with several names (hard links) is read once."""
+
+    install: WindowsInstall
+    judge: Judge
+    known: dict[int, Report] = field(default_factory=dict)  # by inode
+
+    def of_driver(self, place: DriverPlace) -> Checked:
+        try:
+            report = self.known.get(place.inode) or self._report(place)
+        except (OSError, RecoveryKitError) as exc:
+            return _unread(place.path, why(exc), place)
+        answer, reason = _judged(report, place.start, knows_kernel=True)
+        return Checked(place.path, answer, reason, report, "", place.start, place.services)
+
+    def _report(self, place: DriverPlace) -> Report:
+        with files.opened(self.install, place.path) as file:
+            report = self.judge.report(file.stream)
+        if place.inode:
+            self.known[place.inode] = report
+        return report
 
 
 # --- what passes --------------------------------------------------------------------------

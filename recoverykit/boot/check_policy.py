@@ -3,7 +3,7 @@
 `System32\\CodeIntegrity` holds the policies the loader reads (`SiPolicy.p7b`,
 `CiPolicies\\Active\\*.cip`: Microsoft "Understand App Control policy"), the driver block list and
 the index of catalogs. A policy may be signed (PKCS#7) or bare, so that only one that is empty or
-blank is known to be bad. Whether a policy lets a driver pass is not checked. Windows writes to its
+blank is known to be bad here; whom policies deny `vouching` knows. Windows writes to its
 hives, logs and page file on every start, and cannot on a volume that is full.
 """
 
@@ -45,7 +45,10 @@ def integrity(files: Files) -> CheckLine:
         return skipped(INTEGRITY, f"its folder cannot be read: {why(exc)}")
     text = "no policy of an organisation is in force"
     if policies:
-        text = f"{len(policies)} policies are in force; what they let pass was not checked"
+        text = (
+            f"{len(policies)} policies are in force; whom they deny is told by driver-signatures, "
+            "what a list of allowed files would let pass was not checked"
+        )
     return judged(INTEGRITY, faults, passed(INTEGRITY, text, map(Source, policies)))
 
 
