@@ -134,10 +134,9 @@ def sign_detached(
 ) -> bytes:
     """A DER CMS SignedData over `content`, which is not inside, by all of `signers`.
 
-    `signing_time`: what it states (None: now). `bare`: without attributes, so the signature is
-    over the content itself and states no time. iPXE's imgverify reads that form and no other
-    (it skips the attributes, and compares the signature with the content); `verify_detached`
-    refuses it. Raises KeyFileError for an expired key, and where one cannot sign.
+    `signing_time`: what it states (None: now). `bare`: without attributes, so the signature is over
+    the content itself and states no time; `ipxe` wants that, and `verify_detached` refuses it.
+    Raises KeyFileError for an expired key, and where one cannot sign.
     """
     now = datetime.now(UTC)
     for signer in signers:
@@ -386,6 +385,11 @@ def _why_not_issued(signed: Signed, known: _Known, now: datetime | None) -> str:
 def _why_no_path(leaf: x509.Certificate, known: _Known, at: datetime) -> str:
     """Directly from a trusted CA, or through CAs that the message brings along."""
     trusted, embedded = known
+    try:
+        if leaf.issuer == leaf.subject:  # such as one that renewed a trusted one
+            return "its certificate is not trusted here, and nobody but itself issued it"
+    except keys.UNREADABLE as exc:
+        return f"its certificate is damaged: {exc}"
     between = [one for one in embedded if one != leaf and one not in trusted]
     problem = chain.why_not_issued(leaf, trusted, at=at)
     if problem and between and not chain.why_not_code_signer(leaf, between, trusted, at=at):
