@@ -240,6 +240,16 @@ def test_no_more_than_can_be_read() -> None:
         sign_image.sign(full, [key], How(Existing.APPEND))
 
 
+def test_a_table_that_begins_anywhere() -> None:
+    """What fills the file up would be hashed, and the signatures that are there would not hold."""
+    key = organisation("P-256")
+    table = sign_image.sign(PROGRAM, [key])[len(PROGRAM) :]
+    odd = firmware_builder.with_table(PROGRAM + bytes(4), table)
+    with refused(SigningError, "do not begin where one can be added"):
+        sign_image.sign(odd, [key], How(Existing.APPEND))
+    assert signatures(sign_image.sign(odd, [key], How(Existing.REPLACE)), key) == [True]
+
+
 # --- what is not signed -----------------------------------------------------------------------
 
 
