@@ -32,6 +32,7 @@ MEDIUM_CERTIFICATE = "recoverykit/signing.crt"
 PAYLOAD_MANIFEST = "usr/share/recoverykit/payload.json"
 PAYLOAD_SIGNATURE = "usr/share/recoverykit/payload.p7s"
 PAYLOAD_TRUST = "usr/share/recoverykit/trust"  # folder of *.crt
+PAYLOAD_BLOCK_LISTS = "usr/share/recoverykit/block-lists"  # folder of policies and hashes
 
 # Facts that have a meaning here; others are for people.
 MBR_CODE = "mbr-code-sha256"  # of the image's first MBR_CODE_SIZE bytes

@@ -10,7 +10,7 @@ import typer
 
 from signing import keys
 from signing.errors import KeyFileError, SigningError
-from winpe import cache, cli_keys, cli_sign, iso, packs, signers, summary, verify
+from winpe import block_lists, cache, cli_keys, cli_sign, iso, packs, signers, summary, verify
 from winpe.errors import MediaError
 from winpe.progress import Progress
 
@@ -61,6 +61,10 @@ Packs = Annotated[
     list[Path] | None,
     typer.Option("--pack", help="A remediation pack to carry, signed; may be repeated."),
 ]
+BlockLists = Annotated[
+    list[Path] | None,
+    typer.Option("--block-list", help="A list of bad drivers to carry; may be repeated."),
+]
 Trust = Annotated[Path | None, typer.Option(help="The certificate (PEM) you expect.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -75,6 +79,7 @@ def iso_command(
     ntfs_log: NtfsLog = "",
     kernel_args: KernelArgs = "",
     pack: Packs = None,
+    block_list: BlockLists = None,
     release: Release = False,
     mirror: Mirror = "",
     security_mirror: Security = "",
@@ -91,6 +96,7 @@ def iso_command(
         output=output,
         signer=signer,
         packs=packs.carried(pack or (), *signer.trusted),
+        block_lists=block_lists.carried(block_list or ()),
         cache=(cache_folder or cache.default()).absolute(),
         mirror=mirror,
         security_mirror=security_mirror,

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import cache, grub, mirrors, output, packs, recipe, system, tools, verify
+from winpe import block_lists, cache, grub, mirrors, output, packs, recipe, system, tools, verify
 from winpe.errors import ContentError, MediaUsageError, OutputError
 from winpe.progress import Progress
 from winpe.signers import Signers
@@ -55,6 +55,7 @@ class Options:
     ntfs_log: str = ""  # "replay", "refuse", or "" for the runtime's default
     kernel_arguments: tuple[str, ...] = ()
     packs: tuple[packs.Carried, ...] = ()
+    block_lists: tuple[block_lists.Carried, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,9 @@ def _assemble(
     options: Options, wanted: grub.Menu, base: system.BaseSystem, work: Path, progress: Progress
 ) -> Built:
     identity = json.dumps([asdict(wanted), _code()])
-    made = system.build(base, options.signer, identity, work, progress, options.packs)
+    made = system.build(
+        base, options.signer, identity, work, progress, options.packs, options.block_lists
+    )
     progress.stage("Boot loaders")
     root = work / "iso"
     _lay_out(root, made, wanted, work)

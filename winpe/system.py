@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import apt, cache, initramfs, linux_base, mirrors, packs, payload, recipe
+from winpe import apt, block_lists, cache, initramfs, linux_base, mirrors, packs, payload, recipe
 from winpe.errors import ContentError
 from winpe.progress import Progress
 from winpe.signers import Signers
@@ -181,6 +181,7 @@ def build(
     work: Path,
     progress: Progress,
     carried: Sequence[packs.Carried] = (),
+    lists: Sequence[block_lists.Carried] = (),
 ) -> System:
     """Add the payload. `identity` names what else tells this image from another (its menu)."""
     progress.stage("Payload: our code, compiled and tried")
@@ -192,6 +193,7 @@ def build(
     payload.self_test(base.tree, place / payload.SITE, payload.PACKAGES)
     _write_trust(place, signer)
     packs.install(carried, place)
+    block_lists.install(lists, place)
     (place / SENTINEL).write_text("the last file to be unpacked\n")
     made = _made()
     image_id = _image_id(base, place, signer, identity)

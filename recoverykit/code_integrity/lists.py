@@ -20,6 +20,7 @@ from recoverykit.code_integrity.kernel import TargetKernel
 from recoverykit.code_integrity.places import PolicyPlace, PolicyRole
 from recoverykit.errors import RecoveryKitError, UsageError, why
 from recoverykit.model import Gap, Volume, WindowsInstall
+from signing import manifest
 from signing.errors import SigningError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from signing.hash_list import HashList
 
 LARGEST = 64 << 20
-CARRIED = Path("/usr/share/recoverykit/block-lists")  # of the medium
+CARRIED = Path("/") / manifest.PAYLOAD_BLOCK_LISTS  # of the medium
 
 
 @dataclass(frozen=True, slots=True)
