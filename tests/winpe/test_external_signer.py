@@ -88,6 +88,7 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = tmp_path / "softhsm2.conf"
     config.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
     monkeypatch.setenv("SOFTHSM2_CONF", str(config))
+    monkeypatch.setenv("RK_PIN", "1234")
     command = ["softhsm2-util", "--init-token", "--free", "--label", "rk"]
     command += ["--pin", "1234", "--so-pin", "123456"]
     subprocess.run(command, check=True, capture_output=True)
@@ -112,7 +113,7 @@ def test_a_pkcs11_token_signs(
     kind: str, number: str, mechanism: str, reads: str, token: Path
 ) -> None:
     key = organisation(kind)
-    words = ["pkcs11-tool", "--module", str(MODULE), "--token-label", "rk", "--pin", "1234"]
+    words = ["pkcs11-tool", "--module", str(MODULE), "--token-label", "rk", "--pin", "env:RK_PIN"]
     words += ["--sign", "--id", number, "--mechanism", mechanism]
     place = folder(token / "k", key, listed(*words) + f'input = "{reads}"\n')
     found = signers.one(place)
