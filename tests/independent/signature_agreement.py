@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from signing import certificate, der, image, roots, signature, signed_data
+from signing import catalog_index, certificate, der, image, roots, signature, signed_data
 from signing.certificate import Certificate
 from signing.errors import SigningError
 from signing.path import Flaw, Trust
@@ -45,6 +45,16 @@ def ours(file: Path, trust: Trust) -> tuple[Own, ...]:
     found = [voucher.signature for voucher in report.vouchers]
     found.sort(key=lambda each: each.origin is Origin.NESTED)
     return tuple(_own(each) for each in found)
+
+
+def vouches(listing: Path, file: Path, trust: Trust) -> bool:
+    """Whether a catalog speaks for a file, as an index over that one catalog finds it."""
+    index = catalog_index.build([catalog_index.File(listing.name, listing)])
+    verifier = Verifier(trust, datetime.now(UTC), catalogs=index)
+    with file.open("rb") as stream:
+        report = verifier.verify(stream)
+    found = (voucher.signature for voucher in report.vouchers)
+    return any(_own(each).ok for each in found if each.origin is Origin.CATALOG)
 
 
 def _own(judged: signature.Signature) -> Own:

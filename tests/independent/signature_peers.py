@@ -135,11 +135,16 @@ def lief(files: Sequence[Path]) -> dict[Path, View]:
     return _views("lief_dump", [], files)
 
 
-def listed_by_signify(pairs: Sequence[tuple[Path, Path]]) -> dict[tuple[Path, Path], bool]:
-    """Whether a catalog (the first of each pair) lists a file, whoever signed it."""
+def listed_by_signify(
+    pairs: Sequence[tuple[Path, Path]], roots: Path
+) -> dict[tuple[Path, Path], tuple[bool, bool]]:
+    """(whether a catalog, the first of each pair, lists a file; whether it vouches for it)."""
     flat = [str(path) for pair in pairs for path in pair]
-    answers = _run("signify_dump", ["--listed", *flat])
-    return {(Path(one["catalog"]), Path(one["path"])): one["listed"] for one in answers}
+    answers = _run("signify_dump", ["--listed", str(roots), *flat])
+    return {
+        (Path(one["catalog"]), Path(one["path"])): (one["listed"], one["vouched"])
+        for one in answers
+    }
 
 
 def _views(module: str, options: Sequence[str], files: Sequence[Path]) -> dict[Path, View]:

@@ -1,7 +1,7 @@
 """Print what signify sees in signed files: a JSON line each. A process of its own.
 
     python -m tests.independent.signify_dump ROOTS.pem FILE...
-    python -m tests.independent.signify_dump --listed CATALOG FILE CATALOG FILE...
+    python -m tests.independent.signify_dump --listed ROOTS.pem CATALOG FILE CATALOG FILE...
 
 A file may be an image, or a catalog (whose own signature is then looked at). Nested signatures
 follow theirs. Imports none of our code.
@@ -41,14 +41,22 @@ def main(roots: str, files: list[str]) -> None:
         print(json.dumps({"path": file, **answer}), flush=True)
 
 
-def listed(paths: list[str]) -> None:
+def listed(roots: str, paths: list[str]) -> None:
+    """Whether a catalog lists a file, and whether it vouches for it."""
+    store = FileSystemCertificateStore(location=Path(roots), trusted=True)
     lists: dict[str, Any] = {}
-    for at, file in zip(paths[::2], paths[1::2], strict=True):
+    for at, path in zip(paths[::2], paths[1::2], strict=True):
         if at not in lists:
             lists[at] = CertificateTrustList.from_envelope(Path(at).read_bytes())
-        with Path(file).open("rb") as stream:
-            found = lists[at].find_subject(AuthenticodeFile.from_stream(stream, allow_flat=True))
-        print(json.dumps({"catalog": at, "path": file, "listed": found is not None}))
+        with Path(path).open("rb") as stream:
+            file = AuthenticodeFile.from_stream(stream, allow_flat=True)
+            found = lists[at].find_subject(file) is not None
+            file.add_catalog(lists[at])
+            result, _ = file.explain_verify(
+                signature_types="catalog", trusted_certificate_store=store
+            )
+        answer = {"catalog": at, "path": path, "listed": found, "vouched": result.name == "OK"}
+        print(json.dumps(answer))
 
 
 def _views(stream: Any, store: CertificateStore) -> Iterator[dict[str, Any]]:
@@ -92,6 +100,6 @@ def _timestamp(signer: Any) -> dict[str, str]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--listed":
-        listed(sys.argv[2:])
+        listed(sys.argv[2], sys.argv[3:])
     else:
         main(sys.argv[1], sys.argv[2:])

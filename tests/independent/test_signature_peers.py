@@ -34,6 +34,7 @@ from tests.independent.signature_agreement import (
     differences,
     messages,
     ours,
+    vouches,
     write_roots,
 )
 from tests.independent.signature_peers import LIEF, OSSLSIGNCODE, PEERS, SIGNIFY, View
@@ -258,12 +259,17 @@ def _pairs() -> Iterator[tuple[str, str]]:
                     yield name, str(file.relative_to(REAL_DATA))
 
 
-def test_catalogs_list_the_same_files(pem: Path) -> None:
+def test_catalogs_list_the_same_files_and_vouch_for_them(pem: Path) -> None:
     pairs = [(_path(one), _path(other)) for one, other in _pairs()]
-    theirs = signature_peers.listed_by_signify(pairs)
-    mine = {(one, other): _lists(one, other) for one, other in pairs}
-    assert mine == theirs
-    assert 50 < sum(mine.values()) < len(mine) - 20
+    theirs = signature_peers.listed_by_signify(pairs, pem)
+    listed = {pair: _lists(*pair) for pair in pairs}
+    assert listed == {pair: is_listed for pair, (is_listed, _) in theirs.items()}
+    assert 50 < sum(listed.values()) < len(pairs) - 20
+    # We ask a catalog where a file has no good signature of its own.
+    plain = [(one, other) for one, other in pairs if not ours(other, _trust())]
+    vouched = {pair: vouches(*pair, _trust()) for pair in plain}
+    assert vouched == {pair: theirs[pair][1] for pair in plain}
+    assert 15 < sum(vouched.values()) < len(plain) - 15
 
 
 @pytest.mark.parametrize(
