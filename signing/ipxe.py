@@ -6,8 +6,8 @@ asks for, and what follows:
   signature made with them never holds (`cms.sign_detached(bare=True)`);
 - the signer's certificate in the message, with key usage "digital signature" and the purpose code
   signing;
-- a way from it to a root whose fingerprint is built in (make TRUST=...) or set by its `trust`
-  option. It asks that before it looks for an issuer, so a self-signed certificate can be the root;
+- a way from it to a root whose fingerprint is built in (make TRUST=...) or, where none is, in its
+  `trust` setting. It asks that before it looks for an issuer, so a self-signed one can be the root;
 - validity at the machine's own clock;
 - that every signature in the message holds and leads to such a root. Two keys side by side need
   both certificates in TRUST=, or `imgverify --signer NAME`;
