@@ -8,6 +8,7 @@ libcrypto").
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 _TOO_NARROW = r"\b(\d\.\d\.\d[a-z]*)\b"
@@ -23,6 +24,6 @@ def import_signify() -> None:
 
     re.search = wider
     try:
-        import oscrypto._openssl._libcrypto  # noqa: F401
+        import_module("oscrypto._openssl._libcrypto")
     finally:
         re.search = search
