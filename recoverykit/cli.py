@@ -242,8 +242,8 @@ def undo(
 def check(target: Target = None, trust: Trust = None, as_json: Json = False) -> None:
     """Walk the jobs of the boot manager and the loader offline, line by line. Changes nothing.
 
-    docs/boot-check.md says what each line looks at. With --trust the signatures of boot-start
-    drivers are checked against these certificates.
+    docs/boot-check.md says what each line looks at. Signatures are judged as this Windows would;
+    --trust names signers that no kernel knows.
 
     Example: recoverykit check /dev/sda
     """

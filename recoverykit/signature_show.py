@@ -86,8 +86,8 @@ def _about(found: Verification) -> Iterator[str]:
         kernel = found.kernel.kernel
         facts = (
             ("Secure Boot", kernel.secure_boot),
-            ("test signing", kernel.test_signing),
-            ("integrity checks off", kernel.no_integrity_checks),
+            ("testsigning", kernel.test_signing),
+            ("nointegritychecks", kernel.no_integrity_checks),
             ("memory integrity", kernel.hvci),
             ("vulnerable driver list", kernel.block_list),
         )

@@ -169,7 +169,7 @@ class Setting:
 
 
 class Vouching(StrEnum):
-    """What a driver file says of its signature. Chains are not checked here (issue E)."""
+    """What a driver file says of its own signature. Who vouches for it `verify` says."""
 
     NOT_LOOKED = "not-looked-at"
     EMBEDDED = "embedded"  # the signed digest is that of the file
