@@ -323,10 +323,8 @@ def _is_named(certificate: x509.Certificate, sid: IssuerAndSerial | bytes) -> bo
         if isinstance(sid, bytes):
             extensions = certificate.extensions
             return extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest == sid
-        issuer = asn1.encode_der(sid.issuer)
-        return (
-            certificate.serial_number == sid.serial and certificate.issuer.public_bytes() == issuer
-        )
+        named = asn1.encode_der(sid.issuer)
+        return certificate.serial_number == sid.serial and layout.issuer_of(certificate) == named
     except x509.ExtensionNotFound:
         return False
     except keys.UNREADABLE as exc:

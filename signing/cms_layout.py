@@ -11,6 +11,9 @@ from typing import Annotated
 from cryptography import x509
 from cryptography.hazmat import asn1
 
+from signing import der
+from signing.der import Cursor
+
 DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
 SIGNED_DATA = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
 CONTENT_TYPE = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
@@ -57,3 +60,12 @@ class SignerInfo:
     algorithm: Algorithm
     signature: bytes
     unsigned: Annotated[asn1.SetOf[Attribute] | None, asn1.Implicit(1)]
+
+
+def issuer_of(certificate: x509.Certificate) -> bytes:
+    """DER of its issuer's name as it lies there: others compare bytes. Raises MalformedError."""
+    cursor = Cursor(certificate.tbs_certificate_bytes, "certificate").enter()
+    cursor.optional(der.context(0))  # version
+    cursor.integer()
+    cursor.skip()  # algorithm
+    return cursor.whole(der.SEQUENCE)

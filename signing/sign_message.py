@@ -108,7 +108,7 @@ def _signer_info(content: Content, signer: Signer, how: How) -> SignerInfo:
     if how.stamp is not None:
         unsigned = asn1.SetOf([attribute(STAMP_OF_WINDOWS, how.stamp(made))])
     certificate = signer.certificate
-    issuer = tlv(certificate.issuer.public_bytes())
+    issuer = tlv(layout.issuer_of(certificate))
     return SignerInfo(
         version=1,
         sid=IssuerAndSerial(issuer=issuer, serial=certificate.serial_number),

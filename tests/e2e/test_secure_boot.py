@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from signing import keys, sign_image
+from signing import keys, sign_image, sign_timestamp
 from signing.errors import SigningError
 from signing.keys import SigningKey
 from signing.sign_image import Existing, How
-from tests.builders import efi_program
+from tests.builders import efi_program, timestamp_service
 from tests.conftest import need
 from tests.e2e import secure_boot
 from tests.e2e.secure_boot import DENIED, Machine
@@ -71,8 +71,9 @@ def test_every_rsa_key(tmp_path: Path) -> None:
     assert programs.started(machine) == {f"signed {kind}".lower() for kind in RSA_KINDS}
 
 
+@need("openssl")
 def test_what_this_firmware_makes_of_the_rest(tmp_path: Path) -> None:
-    """Two keys, chains, renewal; and ECDSA, which it does not know."""
+    """Two keys, chains, renewal, timestamps; and ECDSA, which it does not know."""
     key, second = organisation("RSA 3072"), organisation("RSA 2048")
     renewed = keys.self_signed(
         key.private_key, key.certificate.subject, datetime.now(UTC) + timedelta(minutes=1)
@@ -95,7 +96,11 @@ def test_what_this_firmware_makes_of_the_rest(tmp_path: Path) -> None:
     programs.add("same key renewed", SigningKey(key.private_key, renewed))
     programs.add("sha384", key, how=How(digest="sha384"))
     programs.add("ecdsa", elliptic)
-    programs.add("with a time", old, how=How(signing_time=datetime.now(UTC)))
+    service = timestamp_service.make(tmp_path)
+    stamp = sign_timestamp.stamp(
+        "", service.post, sign_timestamp.organisation([service.authority]), datetime.now(UTC)
+    )
+    programs.add("dated", old, how=How(signing_time=datetime.now(UTC), stamp=stamp))
     trusted = [each.certificate for each in (key, root, elliptic, old)]
     assert programs.started(Machine(tmp_path, trusted)) == {
         "two keys",
@@ -103,7 +108,7 @@ def test_what_this_firmware_makes_of_the_rest(tmp_path: Path) -> None:
         "appended",
         "chain",
         "sha384",
-        "with a time",
+        "dated",
     }
 
 

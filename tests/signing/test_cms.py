@@ -13,7 +13,8 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from signing import cms, keys
 from signing import cms_layout as layout
@@ -127,6 +128,30 @@ def test_cas_that_may_not_stand_between(between: Shape) -> None:
     signature = cms.sign_detached(CONTENT, replace(leaf, others=(middle.certificate,)))
     with pytest.raises(SigningError):
         verify(signature, root)
+
+
+def test_an_issuer_whose_name_is_written_in_the_old_way() -> None:
+    """Its bytes are repeated, not written anew: iPXE and others compare bytes."""
+    root = certified(Shape("Root", ca=True))
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Ex\xe4mple", _type=_ASN1Type.T61String),
+            x509.NameAttribute(NameOID.COMMON_NAME, "Example", _type=_ASN1Type.BMPString),
+        ]
+    )
+    old = certified(Shape("Leaf"), root)
+    builder = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=old.certificate.subject,
+        public_key=old.certificate.public_key(),
+        serial_number=5,
+        not_valid_before=NOW - YEAR,
+        not_valid_after=NOW + YEAR,
+    )
+    leaf = replace(old, certificate=builder.sign(root.private_key, hashes.SHA256()))
+    signature = cms.sign_detached(CONTENT, leaf)
+    assert signature.count(layout.issuer_of(leaf.certificate)) == 2  # certificate, and its name
+    assert verify(signature, leaf).certificate == leaf.certificate
 
 
 def test_no_certificate_that_leads_nowhere(key: SigningKey) -> None:
