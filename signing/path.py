@@ -26,7 +26,7 @@ from signing.certificate import CODE_SIGNING, STRONG, Certificate
 from signing.errors import MalformedError
 from signing.roots import Anchor, Store
 
-_DEEPEST = 10  # certificates between leaf and root; real ones have up to four
+_DEEPEST = 10  # certificates below a root; real ones have up to five
 _MOST_CHAINS = 12
 _MOST_STEPS = 20  # links tried for one leaf; real ones need up to six, and each costs up to 1 ms
 
@@ -262,7 +262,7 @@ def _issuing_flaws(chain: Chain) -> Iterable[Fault]:
     below = 0  # CAs between this one and the leaf that are not self-issued
     for each in chain.certificates[1:]:
         is_root = each not in chain.issued
-        # The oldest roots are of version 1, which cannot say that they are CAs.
+        # The oldest roots do not say that they are CAs: of version 1, or Microsoft's of 1997.
         if not (each.may_issue or (is_root and not each.is_constrained and each.is_self_issued)):
             yield Fault(Flaw.NOT_A_CA, f"{_quoted(each)} may not issue certificates")
         if each.path_length is not None and below > each.path_length:
