@@ -6,6 +6,7 @@ it does not, as nobody trusts a root because it was sent.
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def read(content: bytes, name: str, passphrase: bytes | None) -> SigningKey:
 
 def _opened(content: bytes, passphrase: bytes | None) -> pkcs12.PKCS12KeyAndCertificates | None:
     try:
-        return pkcs12.load_pkcs12(content, passphrase)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of BER, in which Windows and browsers write them
+            return pkcs12.load_pkcs12(content, passphrase)
     except (TypeError, *keys.UNREADABLE):
         return None

@@ -26,9 +26,10 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from signing import image as images
-from signing import keys, sign_message
+from signing import indirect_data, keys, sign_message, signed_data
 from signing.cms_layout import Algorithm
-from signing.errors import SigningError
+from signing.der import without_filling
+from signing.errors import MalformedError, SigningError
 from signing.image import Image
 from signing.sign_message import Stamp, attribute, tlv
 from signing.signer import Signer
@@ -168,8 +169,25 @@ def _kept(content: bytes, read: Image, existing: Existing) -> list[bytes]:
     found = images.entries(io.BytesIO(content), read)
     if len(found) >= _MOST_ENTRIES:
         raise SigningError(f"the executable has {len(found)} signatures already")
+    for entry in found:
+        _refuse_broken(content, read, entry)
     raw = (struct.pack("<IHH", 8 + len(e.content), e.revision, e.kind) + e.content for e in found)
     return [entry + bytes(-len(entry) % 8) for entry in raw]
+
+
+def _refuse_broken(content: bytes, read: Image, entry: images.Entry) -> None:
+    """Somebody changed the file since, or the signature: not what ours should stand beside."""
+    if entry.kind != images.PKCS_SIGNED_DATA:
+        return
+    hint = "put ours in its place (--replace), if you trust the file"
+    try:
+        encoded, _ = without_filling(entry.content, "signature")
+        named = indirect_data.read(signed_data.read(encoded).content)
+        known = images.digests(io.BytesIO(content), read, [named.algorithm or "sha256"])
+    except MalformedError as exc:
+        raise SigningError(f"a signature that is there cannot be read: {exc}", hint=hint) from exc
+    if named.digest != known.get(named.algorithm):
+        raise SigningError("a signature that is there was made for other bytes", hint=hint)
 
 
 def _message(digest: bytes, signer: Signer, how: How) -> bytes:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from signing import efi, efi_variables, image, keys, sign_image, verify
 from signing.errors import KeyFileError, MalformedError, SigningError
 from signing.firmware import Firmware
+from signing.kernel import Answer
 from signing.keys import SigningKey
 from signing.path import Trust
 from signing.sign_image import Existing, How
@@ -155,9 +156,9 @@ def test_firmware_as_we_model_it_agrees() -> None:
     db = efi_variables.read_lists(firmware_builder.signature_list(firmware_builder.X509, der(key)))
     firmware = Firmware(db=db, dbx=efi_variables.Database.of(()))
     verdict = efi.judge(BytesIO(sign_image.sign(PROGRAM, [key])), firmware)
-    assert verdict.answer is efi.Answer.YES, verdict.reason
+    assert verdict.answer is Answer.YES, verdict.reason
     stranger = sign_image.sign(PROGRAM, [organisation("RSA 3072", 2)])
-    assert efi.judge(BytesIO(stranger), firmware).answer is efi.Answer.NO
+    assert efi.judge(BytesIO(stranger), firmware).answer is Answer.NO
 
 
 @pytest.mark.parametrize("size", range(0, 9, 3))
@@ -238,6 +239,17 @@ def test_no_more_than_can_be_read() -> None:
     full = sign_image.sign(PROGRAM, [key] * 16)
     with refused(SigningError, "16 signatures already"):
         sign_image.sign(full, [key], How(Existing.APPEND))
+
+
+def test_beside_a_signature_that_is_broken() -> None:
+    key = organisation("RSA 2048")
+    signed = sign_image.sign(PROGRAM, [key])
+    with refused(SigningError, "was made for other bytes"):
+        sign_image.sign(flipped(signed, 0x200), [key], How(Existing.APPEND))
+    with refused(SigningError, "that is there cannot be read"):
+        sign_image.sign(flipped(signed, len(PROGRAM) + 12), [key], How(Existing.APPEND))
+    fresh = sign_image.sign(flipped(signed, 0x200), [key], How(Existing.REPLACE))
+    assert signatures(fresh, key) == [True]
 
 
 def test_a_table_that_begins_anywhere() -> None:
