@@ -278,9 +278,7 @@ def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, schem
         ):
             key.verify(signature, data, ec.ECDSA(algorithm))
             return True
-    except InvalidSignature:
-        return False
-    except keys.UNREADABLE:
+    except (InvalidSignature, MalformedError, *keys.UNREADABLE):
         return False
     return False
 
