@@ -277,6 +277,14 @@ def verify(
             help="A policy (.xml, .p7b, .cip) or hashes, one a line; repeatable.",
         ),
     ] = None,
+    firmware: Annotated[
+        Path | None,
+        typer.Option(
+            "--firmware",
+            metavar="DIR|FILE",
+            help="For EFI programs: efivars of the machine, or a dbx (DBXUpdate.bin).",
+        ),
+    ] = None,
     trust: Trust = None,
     details: Details = False,
     as_json: Annotated[
@@ -288,7 +296,8 @@ def verify(
     Embedded and nested signatures, catalogs, timestamps, chains to Microsoft's roots, block lists:
     docs/signatures.md has the steps. With --target every driver of that Windows is judged as its
     own kernel would, by its build, its settings, its catalogs and its lists; FILE and DIR with
-    --target are judged for that Windows as well.
+    --target are judged for that Windows as well. EFI programs are judged as Secure Boot would: db,
+    dbx, SBAT, security version.
 
     Exit code 20 if any file fails, 3 if of some it cannot be told.
 
@@ -297,7 +306,8 @@ def verify(
     """
     from recoverykit import signature_show, terminal
 
-    found, code = terminal.verified(paths, target, trust, catalogs, block_list)
+    asked = terminal.Asked(paths, target, trust, catalogs, block_list, firmware)
+    found, code = terminal.verified(asked)
     if as_json:
         typer.echo(signature_show.to_json(found, code), nl=False)
     else:

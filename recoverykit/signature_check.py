@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from recoverykit.code_integrity.kernel import TargetKernel
     from recoverykit.vouching import Trust
     from signing.ci_rules import Policy
+    from signing.efi import EfiVerdict
+    from signing.firmware import Firmware
     from signing.hash_list import HashList
+    from signing.image import Stream
     from signing.report import Report
 
 MOST_FILES = 100_000
@@ -76,6 +79,7 @@ class Wanted:
     trust: Trust = ()
     lists: Sequence[Policy | HashList] = ()
     catalogs: tuple[Path, ...] = ()
+    firmware: Firmware | None = None  # what EFI programs are asked for; None: what PCs trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class Checked:
     unread: str = ""
     start: StartType | None = None
     services: tuple[str, ...] = ()
+    efi: EfiVerdict | None = None  # of a program for firmware; then no kernel is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ def _folders(wanted: Wanted) -> tuple[Path, ...]:
 
 def _of_named(wanted: Wanted, judge: Judge, track: Track) -> tuple[Checked, ...]:
     found = [*_named(wanted.paths)]
-    return tuple(_of_file(path, judge) for path in track(found, "Verifying"))
+    return tuple(_of_file(path, judge, wanted.firmware) for path in track(found, "Verifying"))
 
 
 def _named(paths: Sequence[Path]) -> Iterator[Path]:
@@ -167,15 +172,42 @@ def _is_executable(path: Path) -> bool:
         return path.suffix.lower() in (".sys", ".exe", ".dll", ".efi")
 
 
-def _of_file(path: Path, judge: Judge) -> Checked:
+def _of_file(path: Path, judge: Judge, firmware: Firmware | None) -> Checked:
     try:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_BINARY", 0))
         with os.fdopen(number, "rb", buffering=0) as stream:
             report = judge.report(stream)
+            verdict = _of_firmware(stream, report, firmware)
     except (OSError, RecoveryKitError) as exc:
         return _unread(str(path), why(exc))
+    if verdict is not None:
+        return Checked(str(path), verdict.answer, verdict.reason, report, efi=verdict)
     answer, reason = _judged(report, None, knows_kernel=judge.install is not None)
     return Checked(str(path), answer, reason, report)
+
+
+def _of_firmware(stream: Stream, report: Report, firmware: Firmware | None) -> EfiVerdict | None:
+    """Whether Secure Boot would start it; None for what is no program for firmware."""
+    from signing import efi, image
+    from signing import firmware as machines
+    from signing.errors import SigningError
+
+    if not report.machine:
+        return None
+    try:
+        if image.read(stream).subsystem not in efi.SUBSYSTEMS:
+            return None
+    except SigningError:
+        return None
+    if firmware is not None:
+        return efi.judge(stream, firmware)
+    found = efi.judge(stream, machines.usual())
+    if found.answer is Answer.UNKNOWN and any(one.trusted_by for one in found.signatures):
+        reason = (
+            f"{found.reason} Microsoft's CAs, which PCs trust as they are sold, stand behind it."
+        )
+        return replace(found, reason=reason)
+    return found
 
 
 # --- a target -----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from signing.kernel import Answer, Kind
 
 if TYPE_CHECKING:
     from signing.certificate import Certificate
+    from signing.efi import EfiVerdict
     from signing.report import Report, Voucher
     from signing.timestamp import Timestamp
 
@@ -100,8 +101,10 @@ def _about(found: Verification) -> Iterator[str]:
 def _file(checked: Checked, details: bool, width: int) -> Iterator[str]:
     report = checked.report
     kind = _CLASSES[report.kind] if report else "not read"
+    if checked.efi is not None:
+        kind = "program for firmware"
     yield printable(f"{_MARKS[checked.answer]}  {checked.path}")
-    facts = [kind, *_since(report), *_started(checked)]
+    facts = [kind, *_since(report), *_started(checked), *_firmware(checked)]
     yield from _wrapped(f"{'; '.join(facts)}: {checked.reason}", width, _INDENT)
     if report is None:
         return
@@ -122,6 +125,19 @@ def _since(report: Report | None) -> Iterator[str]:
 def _started(checked: Checked) -> Iterator[str]:
     if checked.start is not None:
         yield f"{checked.start.name.lower()}-start, {', '.join(checked.services[:3])}"
+
+
+def _firmware(checked: Checked) -> Iterator[str]:
+    found = checked.efi
+    if found is None:
+        return
+    names = dict.fromkeys(one.authority for one in found.signatures if one.authority)
+    if names:
+        yield f"by {' and by '.join(names)}"
+    if found.svn is not None:
+        yield f"security version {found.svn}"
+    if found.components:
+        yield "SBAT " + " ".join(f"{one.name} {one.generation}" for one in found.components[1:6])
 
 
 def _described(voucher: Voucher) -> str:
@@ -149,7 +165,7 @@ def _sum(found: Verification) -> str:
     kinds = Counter(
         _CLASSES[checked.report.kind]
         for checked in found.files
-        if checked.answer is Answer.YES and checked.report is not None
+        if checked.answer is Answer.YES and checked.report is not None and checked.efi is None
     )
     passed = f"{counts[Answer.YES]} pass"
     if kinds:
@@ -242,6 +258,29 @@ def _checked(checked: Checked) -> dict[str, Any]:
         "oddities": list(report.oddities),
         "hidden_bytes": report.hidden,
         "problem": report.problem,
+        "secure_boot": _secure_boot(checked.efi),
+    }
+
+
+def _secure_boot(found: EfiVerdict | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "starts": found.answer.value,
+        "reason": found.reason,
+        "digest": found.digest.hex(),
+        "signatures": [
+            {
+                "signer": one.signer,
+                "authority": one.authority,
+                "problem": one.problem,
+                "trusted_by": one.trusted_by,
+                "revoked_by": one.revoked_by,
+            }
+            for one in found.signatures
+        ],
+        "sbat": [{"component": one.name, "generation": one.generation} for one in found.components],
+        "security_version": str(found.svn) if found.svn is not None else None,
     }
 
 

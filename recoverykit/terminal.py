@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -27,6 +28,7 @@ from signing.errors import SigningError
 if TYPE_CHECKING:
     from recoverykit.signature_check import Verification
     from recoverykit.vouching import Trust
+    from signing.firmware import Firmware
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 64 << 20  # of an exported plan
@@ -149,30 +151,55 @@ def tracked(items: Sequence[_T], label: str) -> Iterator[_T]:
         yield from bar
 
 
-def verified(
-    paths: Sequence[Path] | None,
-    target: Path | None,
-    trust: Sequence[Path] | None,
-    catalogs: Sequence[Path] | None,
-    block_lists: Sequence[Path] | None,
-) -> tuple[tuple[Verification, ...], int]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `verify` was asked for."""
+
+    paths: Sequence[Path] | None
+    target: Path | None
+    trust: Sequence[Path] | None
+    catalogs: Sequence[Path] | None
+    block_lists: Sequence[Path] | None
+    firmware: Path | None
+
+
+def verified(asked: Asked) -> tuple[tuple[Verification, ...], int]:
     """What `verify` was asked for, and its exit code. Raises RecoveryKitError."""
     from recoverykit import signature_check
     from recoverykit.code_integrity import lists
 
-    if not paths and target is None:
+    if not asked.paths and asked.target is None:
         raise UsageError(
             "nothing was named to verify",
             hint="recoverykit verify FILE..., or recoverykit verify --target DISK",
         )
     wanted = signature_check.Wanted(
-        paths=tuple(paths or ()),
-        trust=certificates(trust or ()),
-        lists=(*lists.carried(), *lists.from_files(tuple(block_lists or ()))),
-        catalogs=tuple(catalogs or ()),
+        paths=tuple(asked.paths or ()),
+        trust=certificates(asked.trust or ()),
+        lists=(*lists.carried(), *lists.from_files(tuple(asked.block_lists or ()))),
+        catalogs=tuple(asked.catalogs or ()),
+        firmware=_firmware(asked.firmware) if asked.firmware else None,
     )
-    if target is None:
+    if asked.target is None:
         found: tuple[Verification, ...] = (signature_check.of_files(wanted, tracked),)
     else:
-        found = signature_check.of_target(target, wanted, options(), tracked)
+        found = signature_check.of_target(asked.target, wanted, options(), tracked)
     return found, worst(each.exit_code for each in found)
+
+
+def _firmware(path: Path) -> Firmware:
+    """What a machine trusts: from a folder of efivarfs, or the usual with a dbx from a file."""
+    from signing import efi_variables, firmware
+
+    if path.is_dir():
+        if not any((path / efi_variables.FILES[name]).exists() for name in ("db", "dbx")):
+            raise UsageError(f"{path} holds neither db nor dbx", hint=str(firmware.EFIVARS))
+        return firmware.read(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(efi_variables.LARGEST + 1)
+        return replace(firmware.usual(), dbx=efi_variables.read(data))
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {why(exc)}") from exc
+    except SigningError as exc:
+        raise UsageError(f"{path} is no dbx: {exc}") from exc

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from signing import efi_signature, image, resources, sbat, svn
 from signing.efi_signature import EfiSignature, Message
@@ -31,19 +30,14 @@ from signing.efi_variables import Database
 from signing.errors import MalformedError
 from signing.firmware import Firmware
 from signing.image import Image, Stream
+from signing.kernel import Answer
 from signing.sbat import Component, Revoked
 from signing.shim import Shim
 from signing.svn import Svn
 
-_SUBSYSTEMS = frozenset((10, 11, 12, 13))  # EFI application, drivers, ROM
+SUBSYSTEMS = frozenset((10, 11, 12, 13))  # EFI application, drivers, ROM
 _ACCEPTED = frozenset(("sha256", "sha384", "sha512"))
 _EMPTY = Database.of(())
-
-
-class Answer(StrEnum):
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +172,7 @@ def _answer(
     db: Database,
 ) -> tuple[Answer, str]:
     """What the firmware says, or shim in its place."""
-    if program.made.subsystem not in _SUBSYSTEMS:
+    if program.made.subsystem not in SUBSYSTEMS:
         return Answer.NO, "It is no EFI program, so firmware does not start it."
     if not program.is_whole:
         return Answer.NO, "Its certificate table does not end where its entries do."

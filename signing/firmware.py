@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from signing import efi_variables, sbat, svn
+from signing import efi_variables, roots, sbat, svn
 from signing.efi_variables import FILES, Database
 from signing.errors import MalformedError
+from signing.roots import Store
 from signing.sbat import Level
 from signing.svn import Application, Svn
 
@@ -45,6 +46,15 @@ def read(folder: Path = EFIVARS) -> Firmware:
         _database(_value(folder, FILES["dbx"])),
         _level(level) if level else None,
     )
+
+
+def usual() -> Firmware:
+    """What PCs trust as they are sold: Microsoft's CAs of 2011 and 2023. Nothing is revoked.
+
+    Single machines lack some of them; Secured-core PCs lack those for other makers' programs.
+    """
+    known = [each.der for each in roots.of_store(Store.FIRMWARE)]
+    return Firmware(efi_variables.certificate_lists(efi_variables.MICROSOFT, known), None)
 
 
 def is_enforced(folder: Path = EFIVARS) -> bool | None:

@@ -173,6 +173,28 @@ def test_a_real_driver(sample: Path) -> None:
     assert (counts["store"], counts["faults"]) == ("kernel", [])
 
 
+@pytest.mark.parametrize("sample", real("signed/winefi_bootmgfw.efi"))
+@pytest.mark.parametrize("dbx", real("signed/dbx/amd64_DBXUpdate.bin"))
+def test_a_program_for_firmware(sample: Path, dbx: Path) -> None:
+    """A boot manager of 2020: signed by a CA that PCs have; revoked by nothing in that dbx."""
+    code, found = verified(sample)
+    (file,) = found["files"]
+    assert (code, file["secure_boot"]["starts"]) == (3, "unknown")
+    code, found = verified(sample, "--firmware", dbx)
+    (file,) = found["files"]
+    assert (code, file["secure_boot"]["starts"], file["class"]) == (0, "yes", "inbox")
+    assert file["secure_boot"]["signatures"][0]["trusted_by"].endswith("Production PCA 2011")
+    assert "program for firmware; signed 2020-09-02" in run(sample).stdout
+
+
+def test_firmware_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "dbx").write_bytes(b"nothing")
+    for path, said in (("dbx", "is no dbx"), ("", "holds neither"), ("nowhere", "cannot be read")):
+        done = run("README.md", "--firmware", tmp_path / path)
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
 # --- a target -----------------------------------------------------------------------------
 
 

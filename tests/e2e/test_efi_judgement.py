@@ -22,8 +22,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing import efi, efi_variables, sbat
-from signing.efi import Answer
 from signing.firmware import Firmware
+from signing.kernel import Answer
 from signing.keys import SigningKey
 from tests.builders import authenticode
 from tests.builders import efi as build

@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing import certificate, efi, efi_signature, efi_variables, image, sbat, shim
-from signing.efi import Answer, EfiVerdict
+from signing.efi import EfiVerdict
 from signing.efi_variables import Database
 from signing.firmware import Firmware
+from signing.kernel import Answer
 from signing.keys import SigningKey
 from signing.shim import Shim
 from signing.svn import RESOURCE, Svn
