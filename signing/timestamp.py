@@ -73,7 +73,8 @@ class Timestamp:
 def of(
     signer: SignerInfo, pool: Sequence[Certificate], trust: Trust, now: datetime
 ) -> tuple[Timestamp, ...]:
-    """All timestamps of a signature, the believable ones first, the earliest of them first.
+    """All timestamps of a signature: the believable ones first, of these the strong ones, of these
+    the earliest.
 
     `pool`: certificates of the message the signature is in. Raises nothing: one that cannot be
     read has its reason.
