@@ -155,12 +155,14 @@ def read(encoded: bytes) -> Certificate:
             return _read(x509.load_der_x509_certificate(encoded), encoded)
     except SigningError:
         raise
-    except keys.UNREADABLE as exc:
+    # TypeError: a name of another kind of string than cryptography has for it.
+    except (TypeError, *keys.UNREADABLE) as exc:
         raise MalformedError("certificate", 0, str(exc).partition("\n")[0][:200]) from None
 
 
 def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
-    oid, parameters = _algorithm(encoded)
+    algorithm, issuer, subject = _slices(encoded)
+    oid, parameters = der.Cursor(algorithm, "certificate").algorithm()
     digest = _SCHEMES.get(oid, ("", ""))[1]
     if oid == _PSS:
         digest = _pss(parameters)[0]
@@ -185,8 +187,8 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
     is_ca = bool(constraints and constraints.ca)
     return Certificate(
         der=encoded,
-        subject=found.subject.public_bytes(),
-        issuer=found.issuer.public_bytes(),
+        subject=subject,
+        issuer=issuer,
         serial=found.serial_number,
         name=shown(found.subject),
         issuer_name=shown(found.issuer),
@@ -209,11 +211,12 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
     )
 
 
-def _algorithm(encoded: bytes) -> tuple[str, bytes]:
-    """How the issuer signed: stated twice, once outside of what was signed (RFC 5280, 4.1.1.2).
+def _slices(encoded: bytes) -> tuple[bytes, bytes, bytes]:
+    """How the issuer signed, its name and the subject's, as they lie there.
 
-    Where both differ somebody changed the certificate, so that its thumbprint is another one; or
-    where the signature is said to end within a byte.
+    The first is stated twice, once outside of what was signed (RFC 5280, 4.1.1.2). Where both
+    differ somebody changed the certificate, so that its thumbprint is another one; or where the
+    signature is said to end within a byte.
     """
     cursor = der.Cursor(encoded, "certificate").enter()
     tbs = cursor.enter()
@@ -224,7 +227,9 @@ def _algorithm(encoded: bytes) -> tuple[str, bytes]:
         raise cursor.fail("its algorithm is not the one that was signed")
     if not cursor.contents(der.BIT_STRING).startswith(b"\0"):
         raise cursor.fail("a signature that ends within a byte")
-    return der.Cursor(stated, "certificate").algorithm()
+    issuer = tbs.whole(der.SEQUENCE)
+    tbs.skip()  # validity
+    return stated, issuer, tbs.whole(der.SEQUENCE)
 
 
 def shown(name: x509.Name) -> str:

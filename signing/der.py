@@ -79,6 +79,14 @@ class Cursor:
         return tag, start, stop
 
     def _expect(self, tag: int) -> tuple[int, int]:
+        # Nearly all values are short ones: what `_header` does, without the call.
+        at, data = self.at, self.data
+        if at + 2 <= self.end and data[at] == tag and (length := data[at + 1]) < 0x80:
+            start = at + 2
+            stop = start + length
+            if stop <= self.end:
+                self.at = stop
+                return start, stop
         if self.peek() != tag:
             raise self.fail(f"tag {tag:#04x} was expected, not {self.peek():#04x}")
         _, start, stop = self._header()
@@ -182,11 +190,13 @@ def _time(text: bytes, tag: int) -> datetime | None:
         if len(digits) != 12:
             return None
         digits = (b"19" if digits[:2] >= b"50" else b"20") + digits
-    try:
-        found = datetime.strptime(digits.decode("ascii"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None
     if len(digits) != 14:
+        return None
+    parts = (digits[:4], digits[4:6], digits[6:8], digits[8:10], digits[10:12], digits[12:])
+    year, month, day, hour, minute, second = map(int, parts)
+    try:
+        found = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
         return None
     return found + timedelta(microseconds=int(fraction[:6].ljust(6, b"0"))) if dot else found
 

@@ -28,7 +28,7 @@ PAGE = 4096
 MACHINES = {0x14C: "x86", 0x8664: "x64", 0xAA64: "arm64", 0x1C4: "arm", 0x200: "ia64"}
 PKCS_SIGNED_DATA = 2  # wCertificateType
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17  # larger ones are new memory each time, and cost a tenth of the hashing
 _HEAD = 4096
 _MAX_PE_OFFSET = 0x10000
 _MAX_SECTIONS = 96  # the loader's own limit

@@ -48,7 +48,6 @@ MOST_CERTIFICATES = 16  # in one file
 # Everything cryptography raises for certificates and keys that it cannot read or use.
 UNREADABLE = (
     ValueError,
-    TypeError,  # a name of another kind of string than cryptography has for it
     OverflowError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,

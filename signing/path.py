@@ -20,12 +20,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from signing import certificate, roots
 from signing.certificate import CODE_SIGNING, STRONG, Certificate
 from signing.errors import MalformedError
 from signing.roots import Anchor, Store
 
+_KEPT = 1024  # names and signers asked for; the same ones stand behind many files
 _DEEPEST = 10  # certificates below a root; real ones have up to five
 _MOST_CHAINS = 12
 _MOST_STEPS = 20  # links tried for one leaf; real ones need up to six, and each costs up to 1 ms
@@ -107,8 +109,12 @@ class Trust:
         own = self._own.get(subject, ())
         if not self.windows:
             return own
-        known = roots.by_subject(subject)
-        return (*own, *(each for each in known if each.store is not Store.FIRMWARE))
+        return (*own, *_of_windows(subject))
+
+
+@lru_cache(maxsize=_KEPT)
+def _of_windows(subject: bytes) -> tuple[Anchor, ...]:
+    return tuple(each for each in roots.by_subject(subject) if each.store is not Store.FIRMWARE)
 
 
 def readable(encoded: Iterable[bytes]) -> tuple[Certificate, ...]:
@@ -127,6 +133,11 @@ def chains(leaf: Certificate, pool: Sequence[Certificate], trust: Trust) -> tupl
 
     None is judged: see `flaws`. Bounded in work, whatever the pool holds.
     """
+    return _chains(leaf, tuple(pool), trust)
+
+
+@lru_cache(maxsize=_KEPT)
+def _chains(leaf: Certificate, pool: tuple[Certificate, ...], trust: Trust) -> tuple[Chain, ...]:
     search = _Search(trust, _by_subject(pool))
     search.climb((leaf,))
     return tuple(sorted(search.found, key=lambda chain: len(chain.certificates)))

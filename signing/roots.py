@@ -19,11 +19,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
 from signing import der
+
+_KEPT = 4096  # certificates asked for; the same few hundred stand behind thousands of files
 
 
 class Store(StrEnum):
@@ -149,6 +151,7 @@ class _Distrust:
     subject: bytes = b""  # that must be in the name: serial numbers are only the issuer's
 
 
+@lru_cache(maxsize=_KEPT)
 def disallowed(encoded: bytes) -> str:
     """Why nobody should believe this certificate (DER), with who says so; "" where nobody does.
 
