@@ -26,7 +26,6 @@ UNSIGNED = {
     "signature parameters": "NULL for RSA; those of PSS must fit the key's signature",
     "signature algorithm": "RSA has one name by itself and one with each digest, named beside it",
     "spare certificate": "on nobody's way up: roots, which are known already, and leftovers",
-    "other way's certificate": "one of several of that name; the others still lead up",
     "bag header": "leftovers may fall into the bag of certificates, or out of it",
     "revocation lists": "not read",
     "unsigned attribute": "by its nature: its name may become that of one nobody looks at",
@@ -205,28 +204,25 @@ def _names(certificate: Node) -> tuple[bytes, bytes, bytes]:
     return issuer.whole + serial.whole, issuer.whole, subject.whole
 
 
-def _ways(certificates: list[Node], wanted: list[bytes]) -> dict[int, str]:
-    """What a certificate is to those who signed, by where it starts."""
+def _ways(certificates: list[Node], wanted: list[bytes]) -> set[int]:
+    """Where those certificates start that somebody who signed needs: his own, and what is above.
+
+    No file here has two of one name that both lead up.
+    """
     known = {each.start: _names(each) for each in certificates}
-    found: dict[int, str] = {}
-    names = []
-    for start, (identity, issuer, _) in known.items():
-        if identity in wanted:
-            found[start] = "certificate"
-            names.append(issuer)
+    found = {start for start, (identity, _, _) in known.items() if identity in wanted}
+    names = [known[start][1] for start in found]
     for name in names:  # it grows while it is walked
-        same = [start for start, (_, issuer, subject) in known.items() if subject == name != issuer]
-        for start in same:
-            if start not in found:
-                found[start] = "certificate" if len(same) == 1 else "other way's certificate"
-                names.append(known[start][1])
+        for start, (_, issuer, subject) in known.items():
+            if subject == name != issuer and start not in found:
+                found.add(start)
+                names.append(issuer)
     return found
 
 
-def _certificate(part: Node, ways: dict[int, str]) -> Iterator[Region]:
-    role = ways.get(part.start, "spare certificate")
-    if role != "certificate":
-        yield _named(part, role)
+def _certificate(part: Node, ways: set[int]) -> Iterator[Region]:
+    if part.start not in ways:
+        yield _named(part, "spare certificate")
         return
     tbs, algorithm, signature = part.children()
     yield Region(part.start, tbs.start, "certificate")
