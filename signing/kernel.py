@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,3 +58,15 @@ class Verdict:
     boot: Answer
     demand: Answer
     reason: str
+
+
+_BETTER = (Answer.NO, Answer.UNKNOWN, Answer.YES)
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Of a file with several signatures, of which one is enough; the first of equals is named."""
+    demand = max(verdicts, key=lambda each: (_BETTER.index(each.demand), _BETTER.index(each.boot)))
+    boot = max(verdicts, key=lambda each: _BETTER.index(each.boot))
+    if boot.boot is demand.boot:
+        return demand
+    return Verdict(boot.boot, demand.demand, f"{demand.reason}; {boot.reason}")

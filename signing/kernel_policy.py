@@ -137,6 +137,13 @@ def unsigned(kernel: Kernel, *, catalogs_known: bool) -> Verdict:
     return _unenforced(Verdict(answer, answer, why), kernel)
 
 
+def unless_listed(verdict: Verdict) -> Verdict:
+    """Where not all catalogs could be read: one of those may list what is refused otherwise."""
+    if Answer.NO not in (verdict.boot, verdict.demand):
+        return verdict
+    return _lifted(verdict, f"{verdict.reason}; not all catalogs of that Windows could be read")
+
+
 def unreadable(why: str, kernel: Kernel) -> Verdict:
     """For a file whose signature says nothing, or is not about it: no kernel that asks takes it.
 

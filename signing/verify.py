@@ -19,18 +19,16 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Protocol
 
 from signing import catalog, image, indirect_data, kernel_policy, signature, signed_data
-from signing.block_list import Denied, Identity, Link
-from signing.block_list import Signer as Named
+from signing.block_list import Denied, Identity
 from signing.catalog import Catalog
-from signing.certificate import Certificate
 from signing.der import SEQUENCE, without_filling
 from signing.errors import MalformedError, SigningError
 from signing.image import Image, Stream
-from signing.kernel import Answer, Kernel, Kind, Verdict
+from signing.kernel import Answer, Kernel, Kind, Verdict, together
+from signing.named_signers import named_signers
 from signing.path import Trust
 from signing.report import GOOD, About, Report, Voucher
 from signing.signature import Origin, Signature
@@ -40,7 +38,6 @@ _MOST_SIGNATURES = 8  # of one file, nested ones among them
 _MOST_CATALOGS = 64  # looked into for one digest
 _CHUNK = 1 << 20
 _CATALOG_DIGESTS = ("sha1", "sha256")
-_TBS_DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512")  # that rules name certificates by
 
 
 class CatalogRef(Protocol):
@@ -153,7 +150,7 @@ class Verifier:
         odd: tuple[tuple[str, ...], bool],
     ) -> Report:
         # (10) Where its own signatures are not enough.
-        if self.catalogs and not any(each.kind in GOOD for each in vouchers):
+        if self.catalogs and not self._is_enough(vouchers):
             missing = [each for each in _CATALOG_DIGESTS if each not in digests]
             digests |= image.digests(stream, layout, missing) if missing else {}
             vouchers += self._from_catalogs(digests)
@@ -178,9 +175,7 @@ class Verifier:
                 known[f"page-{algorithm}"] = image.first_page(stream, layout, algorithm)
             if self.advised is not None:  # plain lists name whole files as well
                 known["flat-sha256"] = _flat(stream)["sha256"]
-        signers = tuple(
-            _signer(each.signature) for each in vouchers if each.signature.signer is not None
-        )
+        signers = named_signers(each.signature for each in vouchers)
         identity = Identity(known, about.names, about.version, signers)
         return (
             self.blocked(identity) if self.blocked else None,
@@ -205,7 +200,9 @@ class Verifier:
             complete = self.catalogs is not None and self.catalogs.is_complete
             verdict = kernel_policy.unsigned(self.kernel, catalogs_known=complete)
         else:
-            verdict = kernel_policy.would_load(best.signature, kind, best.way, self.kernel)
+            verdict = self._verdict(vouchers)
+            if kind is not Kind.TAMPERED and not (self.catalogs and self.catalogs.is_complete):
+                verdict = kernel_policy.unless_listed(verdict)
         return Report(
             machine=machine,
             digests=digests,
@@ -217,6 +214,21 @@ class Verifier:
             oddities=odd[0],
             hidden=odd[1],
             problem=best.signature.problem if best else "",
+        )
+
+    def _is_enough(self, vouchers: Sequence[Voucher]) -> bool:
+        verdict = self._verdict(vouchers) if vouchers else None
+        return verdict is not None and verdict.boot is verdict.demand is Answer.YES
+
+    def _verdict(self, vouchers: Sequence[Voucher]) -> Verdict:
+        """A kernel takes a file for the sake of any of them; in a changed one, of catalogs only."""
+        is_changed = any(each.kind is Kind.TAMPERED for each in vouchers)
+        heard = [each for each in vouchers if not (is_changed and _is_own(each))] or vouchers[:1]
+        return together(
+            [
+                kernel_policy.would_load(each.signature, each.kind, each.way, self.kernel)
+                for each in heard
+            ]
         )
 
     def _unreadable(self, machine: str, problem: str) -> Report:
@@ -381,22 +393,3 @@ def _is_own(voucher: Voucher) -> bool:
 def _rank(voucher: Voucher) -> tuple[int, bool, int]:
     passing = len(voucher.way.passing) if voucher.way else 0
     return kernel_policy.RANKS.index(voucher.kind), voucher.signature.is_weak, passing
-
-
-def _signer(judged: Signature) -> Named:
-    leaf = judged.signer
-    # All ways up: a rule may name any of the certificates, and the leaf's issuer is the second.
-    ways = [each for way in judged.ways for each in way.chain.certificates]
-    chain = tuple(dict.fromkeys(ways)) or ((leaf,) if leaf else ())
-    return Named(
-        publisher=leaf.name if leaf else "",
-        chain=tuple(Link(_tbs_digests(each), each.name) for each in chain),
-        purposes=(leaf.purposes if leaf else None) or frozenset(),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _tbs_digests(found: Certificate) -> dict[str, bytes]:
-    return {
-        name: hashlib.new(name, found.tbs, usedforsecurity=False).digest() for name in _TBS_DIGESTS
-    }
