@@ -57,7 +57,7 @@ def test_osslsigncode_accepts_what_a_catalog_lists(
 
 
 def _digest(image: bytes, algorithm: str) -> bytes:
-    return authenticode._file_digest(image + bytes(-len(image) % 8), algorithm)
+    return authenticode.file_digest(image, algorithm)
 
 
 def _of(content: bytes) -> tuple[bytes, bytes]:
