@@ -17,7 +17,7 @@ from recoverykit.model import CheckLine, Source
 from recoverykit.vouching import Judge
 from tests.boot import bootable
 from tests.boot.bootable import UNCHECKED, Bootable, by_name
-from tests.builders import authenticode, pe, registry
+from tests.builders import authenticode, catalogs, pe, registry
 from tests.conftest import REPOSITORY
 
 MUTATIONS = int(os.environ.get("RECOVERYKIT_MUTATIONS", "12"))
@@ -161,8 +161,15 @@ def test_a_link_that_leads_elsewhere_is_not_followed(sound: Bootable, tmp_path: 
     assert [line.check for line in tree.lines() if line.ok is False] == ["boot-drivers"]
 
 
-def test_signers_that_no_kernel_knows(sound: Bootable) -> None:
-    line = by_name(replace(sound, trust=()).lines())["driver-signatures"]
+def test_signers_that_no_kernel_knows(sound: Bootable, tmp_path: Path) -> None:
+    """While a catalog cannot be read it may list them; then nothing else is left."""
+    tree = replace(sound.copy(tmp_path), trust=())
+    line = by_name(tree.lines())["driver-signatures"]
+    assert line.ok is None
+    assert "not all catalogs of that Windows could be read" in line.text
+    empty = catalogs.catalog([], authenticode.publisher())
+    tree.put(tree.root / bootable.CATALOGS / "nt5.cat", empty)
+    line = by_name(tree.lines())["driver-signatures"]
     assert line.ok is False
     assert "no root known here stands behind its signer, and testsigning is off" in line.text
 
