@@ -28,6 +28,7 @@ from recoverykit.model import Gap, StartType, Survey, Volume, WindowsInstall
 from recoverykit.visit import Options
 from recoverykit.vouching import Judge
 from signing.kernel import Answer, Kind
+from signing.report import GOOD
 
 if TYPE_CHECKING:
     from recoverykit.code_integrity.kernel import TargetKernel
@@ -43,19 +44,6 @@ MOST_FILES = 100_000
 _DEEPEST = 16
 _REFUSED = 20
 _ENDINGS = (".cat", ".inf", ".p7b", ".cip")  # of a folder, beside executables
-_GOOD = frozenset(
-    (
-        Kind.INBOX,
-        Kind.WHQL,
-        Kind.ATTESTATION,
-        Kind.ELAM,
-        Kind.MICROSOFT,
-        Kind.CROSS_SIGNED,
-        Kind.ORGANISATION,
-        Kind.PUBLISHER,
-    )
-)
-
 _NEVER = (Kind.TAMPERED, Kind.UNREADABLE, Kind.REVOKED)
 
 _T = TypeVar("_T")
@@ -326,7 +314,7 @@ def _judged(report: Report, start: StartType | None, *, knows_kernel: bool) -> t
         return Answer.NO, "bytes that nobody signed lie inside its signature"
     if report.kind is Kind.UNSIGNED:
         return Answer.UNKNOWN, report.problem or "it has no signature of its own"
-    if report.kind not in _GOOD:
+    if report.kind not in (*GOOD, Kind.PUBLISHER):
         return Answer.NO, report.verdict.reason
     return _of_known(report)
 

@@ -10,14 +10,6 @@ from signing.certificate import STRONG
 from signing.kernel import Answer, Kind, Verdict
 from signing.signature import Signature, Way
 
-REFUSED = (
-    Kind.TAMPERED,
-    Kind.UNREADABLE,
-    Kind.REVOKED,
-    Kind.UNTRUSTED,
-    Kind.SELF_SIGNED,
-    Kind.UNSIGNED,
-)
 GOOD = (
     Kind.INBOX,
     Kind.WHQL,
