@@ -68,8 +68,6 @@ class Catalogs(Protocol):
 
 
 Blocks = Callable[[Identity], Denied | None]  # what block lists say of a file
-
-
 Listed = tuple[Denied | None, Denied | None]  # by the kernel's lists, by ours
 
 _UNKNOWN = Kernel()
@@ -93,6 +91,7 @@ class Verifier:
     _judged: dict[bytes, tuple[Catalog, tuple[Signature, ...]]] = field(
         default_factory=dict, repr=False
     )
+    _lost: bool = field(default=False, repr=False)
 
     def verify(self, stream: Stream, about: About | None = None) -> Report:
         """The report of an executable or of any other file. Raises OSError, and nothing else."""
@@ -197,11 +196,10 @@ class Verifier:
         if denied is not None:
             verdict = Verdict(Answer.NO, Answer.NO, denied.reason)
         elif best is None:
-            complete = self.catalogs is not None and self.catalogs.is_complete
-            verdict = kernel_policy.unsigned(self.kernel, catalogs_known=complete)
+            verdict = kernel_policy.unsigned(self.kernel, catalogs_known=self._knows_catalogs())
         else:
             verdict = self._verdict(vouchers)
-            if kind is not Kind.TAMPERED and not (self.catalogs and self.catalogs.is_complete):
+            if kind is not Kind.TAMPERED and not self._knows_catalogs():
                 verdict = kernel_policy.unless_listed(verdict)
         return Report(
             machine=machine,
@@ -215,6 +213,9 @@ class Verifier:
             hidden=odd[1],
             problem=best.signature.problem if best else "",
         )
+
+    def _knows_catalogs(self) -> bool:
+        return self.catalogs is not None and self.catalogs.is_complete and not self._lost
 
     def _is_enough(self, vouchers: Sequence[Voucher]) -> bool:
         verdict = self._verdict(vouchers) if vouchers else None
@@ -276,7 +277,8 @@ class Verifier:
             judged = signature.judge(message, named, self.trust, self.now, origin=Origin.EMBEDDED)
         except MalformedError:
             return None
-        vouchers = sorted((_voucher(each) for each in judged), key=_rank)
+        own = (replace(each, algorithm=each.signer_algorithm) for each in judged)
+        vouchers = sorted(map(_voucher, own), key=_rank)
         return self._concluded("", {}, vouchers, (None, None), _NOTHING_ODD)
 
     # --- catalogs -------------------------------------------------------------------------
@@ -289,7 +291,7 @@ class Verifier:
                 continue
             for ref in self.catalogs.find(digest)[:_MOST_CATALOGS]:
                 found += (_voucher(each) for each in self._listed(ref, algorithm, digest))
-                if any(each.kind in GOOD for each in found):
+                if found and self._verdict(found).demand is Answer.YES:
                     return found
         return found
 
@@ -300,7 +302,10 @@ class Verifier:
                 self._judged[ref.digest] = self._judge_catalog(ref.read(), ref.name)
             listing, signatures = self._judged[ref.digest]
             member = listing.find(digest)
+        except MalformedError:
+            return ()
         except (OSError, SigningError):
+            self._lost = True  # it did list the file
             return ()
         if member is None or member.digests.get(algorithm) != digest:
             return ()
