@@ -12,7 +12,7 @@ import hashlib
 import io
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -26,7 +26,7 @@ from tests.builders import authorities, signed
 from tests.builders.der import octets, sequence
 from tests.builders.signed import How, about, countersignature, message, token
 from tests.conftest import REAL_DATA
-from tests.signing import regions
+from tests.signing import changes, regions
 from tests.signing.hostile.judging import is_good
 from tests.signing.hostile.times import THEN, stamped
 from tests.signing.regions import Region
@@ -213,94 +213,50 @@ def hashed(content: bytes) -> bytes:
     return head + content[entry + 8 : at] + content[at + size :]
 
 
-# --- changes ------------------------------------------------------------------------------
-
-Change = Callable[[bytearray, int, random.Random], tuple[int, int]]  # what was touched
+# --- changes ----------------------------------------------------------------------------
 
 
-def _bit(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    data[at] ^= 1 << rng.randrange(8)
-    return at, at + 1
+def _transplant(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
+    """A piece of another file that is of the same kind and size, as a name or a signature is."""
+    for region in _regions_of(bytes(data)):
+        donors = _donors().get((region.name, region.end - region.start), ())
+        if region.start <= at < region.end and donors:
+            data[region.start : region.end] = rng.choice(donors)
+            return region.start, region.end
+    return changes.bit(data, at, rng)
 
 
-def _byte(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
-    return at, at + 1
+@cache
+def _regions_of(content: bytes) -> tuple[Region, ...]:
+    """The regions of an unchanged subject."""
+    return next(each.regions for each in map(subject, names()) if each.content == content)
 
 
-def _number(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    """A field of two or four bytes: off by little, or absurd."""
-    size = rng.choice((2, 4))
-    at = min(at, len(data) - size)
-    old = int.from_bytes(data[at : at + size], "little")
-    other = rng.choice((old + 1, old - 1, old + 8, old - 8, old * 2, 0, 1 << 8 * size - 1, -1))
-    data[at : at + size] = (other % (1 << 8 * size)).to_bytes(size, "little")
-    return at, at + size
+@cache
+def _donors() -> dict[tuple[str, int], list[bytes]]:
+    found: dict[tuple[str, int], list[bytes]] = {}
+    for what in map(subject, names()):
+        for region in what.regions:
+            piece = what.content[region.start : region.end]
+            found.setdefault((region.name, len(piece)), []).append(piece)
+    return found
 
 
-def _length(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    """The next length of DER, or what looks like one."""
-    for place in range(at, min(at + 64, len(data) - 3)):
-        if data[place] in (0x30, 0x31, 0x04, 0xA0, 0xA1):
-            data[place + 1] = rng.choice((0x80, 0x81, 0x82, 0x84, 0xFF, data[place + 1] ^ 1))
-            return place + 1, place + 2
-    return _bit(data, at, rng)
-
-
-def _insert(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    data[at:at] = rng.randbytes(rng.choice((1, 2, 7, 8, 16, 200)))
-    return max(at - 1, 0), at + 1
-
-
-def _delete(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    count = min(rng.choice((1, 2, 8, 64)), len(data) - at)
-    del data[at : at + count]
-    return at, at + count
-
-
-def _truncate(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    end = len(data)
-    del data[at:]
-    return at, end
-
-
-def _append(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    end = len(data)
-    data += rng.choice((bytes(8), rng.randbytes(8), rng.randbytes(1), bytes(512)))
-    return end - 1, end
-
-
-def _zero(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    end = min(at + rng.choice((2, 4, 16, 64)), len(data))
-    data[at:end] = bytes(end - at)
-    return at, end
-
-
-def _swap(data: bytearray, at: int, rng: random.Random) -> tuple[int, int]:
-    """Two slices change places."""
-    size = rng.choice((1, 2, 8, 32))
-    other = min(max(at + rng.choice((-1, 1)) * rng.randint(size, 400), 0), len(data) - size)
-    first, second = sorted((at, other))
-    if second < first + size or second + size > len(data):
-        return _bit(data, at, rng)
-    one, two = data[first : first + size], data[second : second + size]
-    data[first : first + size], data[second : second + size] = two, one
-    return first, second + size
-
-
-CHANGES: dict[str, Change] = {
-    "bit": _bit,
-    "byte": _byte,
-    "number": _number,
-    "length": _length,
-    "insertion": _insert,
-    "deletion": _delete,
-    "truncation": _truncate,
-    "appendix": _append,
-    "zeros": _zero,
-    "swap": _swap,
+CHANGES: dict[str, changes.Change] = {
+    "bit": changes.bit,
+    "byte": changes.byte,
+    "number": changes.number,
+    "length": changes.length,
+    "insertion": changes.insert,
+    "deletion": changes.delete,
+    "truncation": changes.truncate,
+    "appendix": changes.append,
+    "zeros": changes.zero,
+    "swap": changes.swap,
+    "several": changes.several,
+    "transplant": _transplant,
 }
-_WEIGHTS = (8, 4, 3, 3, 2, 2, 1, 1, 2, 2)
+_WEIGHTS = (8, 4, 3, 3, 2, 2, 1, 1, 2, 2, 2, 2)
 
 
 def run(name: str, seed: str) -> Outcome:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from signing.kernel import Kind
+from signing.kernel import Kernel, Kind
 from signing.path import Trust
 from signing.signature import Origin
 from signing.verify import Verifier
@@ -87,6 +88,9 @@ def test_page_hashes_that_fit_are_good(machine: str, pages: str) -> None:
 WRONGS = list(chain(messages.messages(), keys.keys(), chains.chains(), times.times()))
 
 
+_OLD = ("SHA1", "MD5")  # whether these do is up to the kernel
+
+
 def test_no_two_are_called_alike() -> None:
     names = [each.name for each in WRONGS]
     assert len(names) == len(set(names)) > 100
@@ -99,6 +103,28 @@ def test_embedded(wrong: Wrong) -> None:
     assert not is_good(report)
     assert report.kind in wrong.kinds, said(report)
     assert wrong.words in said(report), said(report)
+
+
+LAX = Kernel(
+    build=19045,
+    architecture="x64",
+    server=False,
+    secure_boot=False,
+    test_signing=True,
+    no_integrity_checks=True,
+    flight_signing=True,
+    upgraded=True,
+)
+
+
+@pytest.mark.parametrize("wrong", [each for each in WRONGS if each.words not in _OLD], ids=str)
+@pytest.mark.parametrize("kernel", [LAX, replace(LAX, architecture="x86")], ids=["x64", "x86"])
+def test_no_kernel_makes_it_good(wrong: Wrong, kernel: Kernel) -> None:
+    """Even one that asks for nothing: what it would load may still replace nothing."""
+    image = signed.stub()
+    report = judged(signed.signed(image, wrong.make(about(image))), kernel=kernel)
+    assert report.why_no_replacement(boot=False)
+    assert report.why_no_replacement(boot=True)
 
 
 @pytest.mark.parametrize("wrong", WRONGS, ids=str)

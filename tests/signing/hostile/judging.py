@@ -27,6 +27,7 @@ GOOD = {
     Kind.CROSS_SIGNED,
     Kind.ORGANISATION,
 }
+_UNKNOWN = Kernel()
 SECONDS = 1.0  # for any judgement
 
 
@@ -57,10 +58,10 @@ class _Ref:
         return self.content
 
 
-def judged(content: bytes, *catalogs: bytes) -> Report:
-    """By somebody who trusts the tests' root alone, and knows nothing of the kernel."""
+def judged(content: bytes, *catalogs: bytes, kernel: Kernel = _UNKNOWN) -> Report:
+    """By somebody who trusts the tests' root alone."""
     trust = Trust((authorities.root().certificate,), windows=False)
-    verifier = Verifier(trust, NOW, Kernel(), Shelf(catalogs) if catalogs else None)
+    verifier = Verifier(trust, NOW, kernel, Shelf(catalogs) if catalogs else None)
     began = time.process_time()
     report = verifier.verify(io.BytesIO(content))
     assert time.process_time() - began < SECONDS
