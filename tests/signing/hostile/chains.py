@@ -114,9 +114,9 @@ def _weak() -> Iterator[Wrong]:
         issuer_certified_with_sha1=under(32, digest="sha1"),
         attributes_digested_with_sha1=How(leaf(33), digest="sha1"),
     )
-    rsa_ca = issue(ca_shape("RSA CA", authorities.rsa_key(5)), root())
+    rsa_ca = issue(ca_shape("RSA CA", authorities.rsa_key(2)), root())
     yield of("leaf certified with MD5", How(leaf(34, rsa_ca, digest="md5")), LATE, "MD5")
-    rsa = leaf(35, key=authorities.rsa_key(6))
+    rsa = leaf(35, key=authorities.rsa_key(2))
     yield of("attributes digested with MD5", How(rsa, digest="md5"), LATE, "MD5")
 
 

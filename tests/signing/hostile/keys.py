@@ -150,10 +150,10 @@ def _rsa() -> Iterator[Wrong]:
         "a modulus below 0": authorities.rsa_public(-modulus, 65537),
         "32,768 bits": authorities.rsa_public(authorities.some_modulus(32768), 65537),
     }.items():
-        holder = issue(Shape(f"RSA, {name}", rsa_key(4), public=public), ca)
+        holder = issue(Shape(f"RSA, {name}", rsa_key(2), public=public), ca)
         yield of(f"RSA with {name}", How(holder, sign=_as_it_is), TAMPERED)
     public = authorities.rsa_public(_SMALL_MODULUS, 65537)
-    small = issue(Shape("RSA of 512 bits", rsa_key(4), public=public), ca)
+    small = issue(Shape("RSA of 512 bits", rsa_key(2), public=public), ca)
     yield of("RSA of 512 bits", How(small, sign=_small), TAMPERED, "did not make it")
     three = issue(Shape("Exponent 3", rsa_key(3, exponent=3)), ca)
     plain = issue(Shape("RSA publisher", rsa_key(2)), ca)

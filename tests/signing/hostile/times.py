@@ -55,7 +55,7 @@ def times() -> Iterator[Wrong]:
 
 
 def service(name: str, above: Holder | None = None, **changed: object) -> Holder:
-    shape = Shape(name, rsa_key(7), (TIME_STAMPING,), since=NOW - 10 * YEAR)
+    shape = Shape(name, rsa_key(2), (TIME_STAMPING,), since=NOW - 10 * YEAR)
     return issue(replace(shape, **changed), above or root())  # type: ignore[arg-type]
 
 
@@ -85,7 +85,7 @@ def _of_services() -> Iterator[Wrong]:
     yield from _both(
         "service that vouches for itself",
         "no root",
-        issue(Shape("T6", rsa_key(7), (TIME_STAMPING,), since=NOW - 10 * YEAR)),
+        issue(Shape("T6", rsa_key(2), (TIME_STAMPING,), since=NOW - 10 * YEAR)),
     )
     yield from _both("service under one that is no CA", "may not issue", service("T7", no_ca))
     yield from _both("service is not in the file", "not in the file", service("T8"), sent=False)
@@ -167,7 +167,7 @@ def _forms() -> Iterator[Wrong]:
 
 
 def _by_another(data: bytes) -> bytes:
-    return rsa_key(8).sign(data, "sha1")
+    return rsa_key(2).sign(data, "sha1")
 
 
 def _bare(key: authorities.Key, data: bytes, digest: str) -> bytes:
