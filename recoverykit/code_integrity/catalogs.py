@@ -73,7 +73,10 @@ class Shelf:
             from signing import catalog_index  # here, because cryptography takes 50 ms to load
 
             self._index = catalog_index.build(self._sources(), progress=self.progress)
-            self.gaps += (Gap(Source(name), reason) for name, reason in self._index.gaps)
+            self.gaps += (
+                Gap(Source(name), f"What it lists is not known: {reason}.")
+                for name, reason in self._index.gaps
+            )
         return self._index
 
     def _sources(self) -> Iterator[CatalogSource]:

@@ -108,7 +108,7 @@ def _add(install: WindowsInstall, place: PolicyPlace, found: _Sorted, *, enforce
 
 def from_files(paths: Sequence[Path]) -> tuple[Policy | HashList, ...]:
     """Lists that a person named, or that lie on the medium: policies in XML or binary form, or one
-    SHA-256 or SHA-1 a line. Raises UsageError for one that cannot be read."""
+    SHA-256 a line. Raises UsageError for one that cannot be read."""
     return tuple(_read(path) for path in paths)
 
 
@@ -131,7 +131,7 @@ def _readable(path: Path) -> Policy | HashList | None:
 
 def in_folder(folder: Path) -> Iterator[Path]:
     """The lists in a folder, by name; nothing where there is no such folder."""
-    kinds = (".xml", ".p7b", ".cip", ".bin", ".sha256", ".sha1", ".txt")
+    kinds = (".xml", ".p7b", ".cip", ".bin", ".sha256", ".txt")
     try:
         yield from sorted(each for each in folder.iterdir() if each.suffix.lower() in kinds)
     except OSError:
