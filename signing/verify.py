@@ -30,7 +30,7 @@ from signing.image import Image, Stream
 from signing.kernel import Answer, Kernel, Kind, Verdict, together
 from signing.named_signers import named_signers
 from signing.path import Trust
-from signing.report import GOOD, About, Report, Voucher
+from signing.report import GOOD, About, Report, Voucher, heard, is_changed
 from signing.signature import Origin, Signature
 from signing.signed_data import SignedData
 
@@ -136,7 +136,7 @@ class Verifier:
         for (origin, message), content in zip(messages, contents, strict=True):
             named = _named(stream, layout, content, digests)
             judged = signature.judge(message, named, self.trust, self.now, origin=origin)
-            vouchers += (_voucher(each) for each in judged)
+            vouchers += map(self._voucher, judged)
         return self._report(stream, layout, vouchers, digests, about, (tuple(oddities), hidden))
 
     def _report(
@@ -222,15 +222,12 @@ class Verifier:
         return verdict is not None and verdict.boot is verdict.demand is Answer.YES
 
     def _verdict(self, vouchers: Sequence[Voucher]) -> Verdict:
-        """A kernel takes a file for the sake of any of them; in a changed one, of catalogs only."""
-        is_changed = any(each.kind is Kind.TAMPERED for each in vouchers)
-        heard = [each for each in vouchers if not (is_changed and _is_own(each))] or vouchers[:1]
-        return together(
-            [
-                kernel_policy.would_load(each.signature, each.kind, each.way, self.kernel)
-                for each in heard
-            ]
-        )
+        """A kernel takes a file for the sake of any of them."""
+        return together([each.verdict for each in heard(vouchers) or vouchers[:1]])
+
+    def _voucher(self, judged: Signature) -> Voucher:
+        kind, way = kernel_policy.classify(judged)
+        return Voucher(judged, kind, way, kernel_policy.would_load(judged, kind, way, self.kernel))
 
     def _unreadable(self, machine: str, problem: str) -> Report:
         why = f"its signature cannot be read: {problem}"
@@ -278,7 +275,7 @@ class Verifier:
         except MalformedError:
             return None
         own = (replace(each, algorithm=each.signer_algorithm) for each in judged)
-        vouchers = sorted(map(_voucher, own), key=_rank)
+        vouchers = sorted(map(self._voucher, own), key=_rank)
         return self._concluded("", {}, vouchers, (None, None), _NOTHING_ODD)
 
     # --- catalogs -------------------------------------------------------------------------
@@ -290,7 +287,7 @@ class Verifier:
             if not digest or self.catalogs is None:
                 continue
             for ref in self.catalogs.find(digest)[:_MOST_CATALOGS]:
-                found += (_voucher(each) for each in self._listed(ref, algorithm, digest))
+                found += map(self._voucher, self._listed(ref, algorithm, digest))
                 if found and self._verdict(found).demand is Answer.YES:
                     return found
         return found
@@ -375,18 +372,13 @@ def _named(
     )
 
 
-def _voucher(judged: Signature) -> Voucher:
-    kind, way = kernel_policy.classify(judged)
-    return Voucher(judged, kind, way)
-
-
 def _ordered(vouchers: Sequence[Voucher]) -> list[Voucher]:
     """(9) The best one speaks for the file, the first of these.
 
     Where one signature in the file is not about the file, the others in it do not help: somebody
     changed something. A catalog that lists the file as it is does.
     """
-    if any(each.kind is Kind.TAMPERED for each in vouchers):
+    if is_changed(vouchers):
         return sorted(vouchers, key=lambda each: (_is_own(each), each.kind is not Kind.TAMPERED))
     return sorted(vouchers, key=_rank)
 
