@@ -282,6 +282,28 @@ def test_sha1_is_refused_there_and_called_weak_here() -> None:
     assert _rooted(digest="sha1").flaws() == GOOD  # a root is believed, whoever signed it
 
 
+def test_a_ca_that_is_believed_itself_may_sign() -> None:
+    """Believed for its own sake and not as an issuer: an organisation with one certificate."""
+    shape = replace(ca_shape("Own", ec_key(56)), purposes=(CODE_SIGNING,), usage=SIGN | CERT_SIGN)
+    own = issue(shape)
+    assert Case(own, own).flaws() == GOOD
+
+
+def test_certificates_that_nobody_should_believe() -> None:
+    """By number and name, as our list of stolen keys has them; wherever on the way they are."""
+    serial, name = next(
+        (int(key, 16), found.subject.decode())
+        for key, found in roots._distrusted().items()
+        if len(key) < 40 and found.subject
+    )
+    for case in (
+        _under(_ca(), serial=serial, name=f"{name}, Ltd"),
+        _under(_ca(serial=serial, name=f"{name} CA")),
+    ):
+        assert case.flaws() == frozenset((Flaw.DISTRUSTED,))
+    assert _under(_ca(), serial=serial).flaws() == GOOD
+
+
 ALIKE = {
     "CAs that certified each other": (_loop(), GOOD),
     "the signer himself is believed": (_itself(), GOOD),
@@ -583,3 +605,9 @@ def test_what_a_message_brings_along_costs_little(name: str) -> None:
     assert time.process_time() - began < 0.2
     assert len(found) <= 12
     assert all(len(each.certificates) <= 11 for each in found)
+
+
+def test_ways_to_many_roots_of_one_name() -> None:
+    roots_of_it = tuple(_root(serial=number).certificate for number in range(1, 61))
+    leaf = read(_leaf(_root()))
+    assert len(path.chains(leaf, (), Trust(roots_of_it, windows=False))) == 12
