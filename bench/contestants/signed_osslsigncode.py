@@ -1,7 +1,7 @@
 """osslsigncode at work on signed files, for bench/signatures.py: a process for each, as it is.
 
-Given only the roots these files need: with all that Microsoft's program has, it takes ten times as
-long. Its work is that of its processes.
+Given only the 18 roots these files need: with all of Microsoft's program it takes 18 times as long
+(0.19 s a file), where we and signify have them all. Its work is that of its processes.
 """
 
 from __future__ import annotations
