@@ -329,6 +329,17 @@ NOT_BELIEVED: dict[str, tuple[Later, str]] = {
         "the key of 'Mute' may not sign",
     ),
     "names another": (token(THEN, names=b"x"), "made under another certificate than it names"),
+    "another kind of message": (
+        token(THEN, kind=signed.DATA),
+        "it is another kind of message",
+    ),
+    "two signers": (token(THEN, twice=True), "it does not have one signer"),
+    "signed as data": (token(THEN, content_type=signed.DATA), "say plainly"),
+    "its service is not in the file": (
+        token(THEN, _service("Absent"), bag=()),
+        "the certificate of its service is not in the file",
+    ),
+    "other contents": (token(THEN, message_digest=bytes(32)), "its contents are not what was"),
     "two days from now": (token(NOW + 2 * _DAY), "which has not come yet"),
 }
 
