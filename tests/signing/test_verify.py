@@ -649,7 +649,9 @@ def test_what_a_kernel_takes_as_one_and_not_as_the_other(sample: Path) -> None:
     assert found.why_no_replacement(boot=True) == found.why_no_replacement(boot=False) == ""
     server = of_windows(read_real(sample), replace(W10, server=True))
     assert "Windows Server does not load" in server.why_no_replacement(boot=True)
-    split = replace(found, verdict=Verdict(OPEN, YES, "not at boot"))
+    (voucher,) = found.vouchers
+    late = replace(voucher, verdict=Verdict(OPEN, YES, "not at boot"))
+    split = replace(found, vouchers=(late,))
     assert split.why_no_replacement(boot=False) == ""
     assert split.why_no_replacement(boot=True) == "not at boot"
 
