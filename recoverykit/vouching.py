@@ -82,9 +82,7 @@ class Judge:
             if self.install is None or self.target is None:
                 self._lists = Lists(heeded=tuple(self.own))
             else:
-                self._lists = lists.of_target(
-                    self.install, self.boot_volumes, self.target, self.own
-                )
+                self._lists = lists.of_target(self.target, self.own)
         return self._lists
 
     @property
@@ -121,12 +119,14 @@ class Judge:
                 catalogs=self.shelf if self.install or self.folders else None,
                 blocked=known.denied if known.enforced else None,
                 advised=known.advised if known.heeded else None,
+                unsure=known.unsure if known.is_restrictive else None,
+                excepted=known.excepted if known.driver_policy else None,
             )
         return self._verifier
 
     def _about(self, stream: Stream) -> About | None:
         """What rules by name and version need; read only where there are lists."""
-        if not (self.lists.enforced or self.lists.heeded):
+        if not (self.lists.enforced or self.lists.heeded or self.lists.is_restrictive):
             return None
         from signing.report import About
 

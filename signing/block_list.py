@@ -18,8 +18,8 @@ What Windows does, after Microsoft's documents on App Control (learn.microsoft.c
 
 Honest about what it lacks: a rule that may or may not mean the file (no version to compare, an
 unknown attribute, a root known to Windows alone) denies nothing and is `undecided`.
-Deliberately not judged: whether a policy that lets only named files load names this one
-(`remarks` says so), test signers, FilePath and package rules.
+Whether a policy that lets only named files load names this one: `allow_list`. Deliberately not
+judged: test signers, FilePath and package rules.
 
 Recalled, not confirmed by Microsoft: names compare without case; a file that has no such name in
 its version resource fits no rule by name; all EKUs of a signer rule must be there.
@@ -145,7 +145,7 @@ def remarks(
     elif not kernel_mode and ci_rules.UMCI not in policy.options:
         found.append("it is for drivers alone")
     elif not lets_others_load(policy, kernel_mode=kernel_mode):
-        found.append("it lets only load what it names; whether that is so was not checked")
+        found.append("it lets only load what it names")
     odd = sum(bool(rule.unknown) for rule in policy.rules)
     odd += sum(bool(signer.unknown) for signer in policy.signers)
     if count := max(odd, len(policy.not_understood)):

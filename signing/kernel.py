@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+WINDOWS_8 = 9200
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
@@ -21,7 +23,16 @@ class Kernel:
     flight_signing: bool | None = None  # its boot entry
     hvci: bool | None = None  # memory integrity
     upgraded: bool | None = None  # from a Windows before 1607, whose cross-signed drivers go on
+    boot_upgraded: bool | None = None  # the same, for boot-start drivers alone
+    whql_required: bool | None = None  # signatures of Microsoft's own, even without Secure Boot
+    cross_signed_ended: bool | None = None  # the driver policy of 2026 is enforced
     block_list: bool | None = None  # Microsoft's list of vulnerable drivers is enforced
+
+    @property
+    def secured(self) -> bool | None:
+        """Secure Boot is on; a Windows before 8 knows none."""
+        is_old = self.build is not None and self.build < WINDOWS_8
+        return False if is_old else self.secure_boot
 
 
 class Kind(StrEnum):

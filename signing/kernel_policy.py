@@ -6,13 +6,13 @@ Sources, by the names used below:
   the three exceptions for cross-signed drivers, Windows Server and attestation.
 - FAQ: Microsoft, "Driver Signing changes in Windows 10, version 1607" (hardware certification blog,
   26 July 2016): a fourth exception, boot-start drivers, until "future versions".
+- CHAPPELL, 2026: as in `cross_signed`, where the rules for what Microsoft did not sign are.
 - REQUIREMENTS: Microsoft, "Kernel-Mode Code Signing Requirements": embedded signatures of
   boot-start drivers; 32-bit Windows.
 - BCDEDIT: Microsoft, "BCDEdit /set": testsigning, nointegritychecks and Secure Boot.
 - TESTSIGNING: Microsoft, "The TESTSIGNING Boot Configuration Option": any signer, but signed.
 - SHA2: Microsoft, support articles 3033929 and 4474419: Windows 7 and SHA-2.
 - PURPOSES: Microsoft, "App Control: certificate EKUs" and windows-boot-facts.md, section 13.
-- 2026: Microsoft, end of trust in cross-signed drivers (windows-boot-facts.md, section 13).
 
 The kernel looks at no clock: a certificate that ran out does not keep a driver from loading. Where
 documents are silent or disagree the answer is "unknown", never a guess. So it is where a fact is
@@ -23,9 +23,10 @@ a Windows of a build that is not known knows SHA-2, as all but Windows 7 and bef
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from signing.certificate import STRONG, Certificate
+from signing import cross_signed
+from signing.certificate import STRONG
+from signing.cross_signed import VERSION_1607, WINDOWS_10
 from signing.kernel import Answer, Kernel, Kind, Verdict
 from signing.path import Flaw
 from signing.roots import Store
@@ -37,12 +38,7 @@ _ATTESTATION = "1.3.6.1.4.1.311.10.3.5.1"
 _WHQL = "1.3.6.1.4.1.311.10.3.5"
 _WINDOWS = "1.3.6.1.4.1.311.10.3.6"
 
-# "End-entity certificate issued prior to July 29th 2015" (POLICY).
-CROSS_SIGNING_ENDED = datetime(2015, 7, 29, tzinfo=UTC)
-
-_WINDOWS_7, _WINDOWS_8, _WINDOWS_8_1, _WINDOWS_10 = 7601, 9200, 9600, 10240
-_VERSION_1607 = 14393
-_VERSION_24H2 = 26100  # also Windows Server 2025: the first to give up cross-signed drivers (2026)
+_WINDOWS_7, _WINDOWS_8_1 = 7601, 9600
 
 _BY_STORE = {
     Store.CROSS: Kind.CROSS_SIGNED,
@@ -71,7 +67,6 @@ RANKS: Sequence[Kind] = (
     Kind.UNREADABLE,
     Kind.UNSIGNED,
 )
-_MICROSOFTS = (Kind.INBOX, Kind.ELAM, Kind.WHQL, Kind.MICROSOFT)
 _STRANGERS = (
     Kind.TEST_SIGNED,
     Kind.SELF_SIGNED,
@@ -79,6 +74,12 @@ _STRANGERS = (
     Kind.ORGANISATION,
     Kind.PUBLISHER,
 )
+_TRUSTED_ONCE = (Kind.CROSS_SIGNED, Kind.MICROSOFT)
+_MICROSOFT_WORDS = {
+    Kind.INBOX: "it is part of Windows",
+    Kind.ELAM: "it is an early-launch driver that Microsoft signed",
+    Kind.WHQL: "it passed Microsoft's hardware tests",
+}
 _STRANGER_WORDS = {
     Kind.TEST_SIGNED: "it is signed for tests",
     Kind.SELF_SIGNED: "its signer vouches for itself",
@@ -154,8 +155,18 @@ def unreadable(why: str, kernel: Kernel) -> Verdict:
     return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
 
 
-def would_load(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel) -> Verdict:
-    """Whether that kernel loads a file for the sake of this signature."""
+def would_load(
+    signature: Signature,
+    kind: Kind,
+    way: Way | None,
+    kernel: Kernel,
+    *,
+    excepted: bool | None = None,
+) -> Verdict:
+    """Whether that kernel loads a file for the sake of this signature.
+
+    `excepted`: the policy that ends the trust in cross-signed drivers goes on to allow this one.
+    """
     if kind is Kind.TAMPERED:
         return unreadable(signature.problem or "it is not what was signed", kernel)
     if kind is Kind.UNREADABLE:
@@ -163,21 +174,12 @@ def would_load(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel
     if kind is Kind.REVOKED:
         why = "its signer is distrusted, and whether that kernel knows it is not known"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    verdict = _tested(_by_kind(signature, kind, way, kernel), kind, kernel)
+    verdict = _tested(_by_kind(signature, kind, way, kernel, excepted), kind, kernel, excepted)
     verdict = _as_boot_start(_for_digest(verdict, signature, way, kernel), signature, kind)
     return _unenforced(verdict, kernel)
 
 
 # --- kernels that ask for less --------------------------------------------------------------
-
-
-def _secure_boot(kernel: Kernel) -> bool | None:
-    """A Windows before 8 knows none (POLICY)."""
-    return False if _is_before(kernel, _WINDOWS_8) else kernel.secure_boot
-
-
-def _is_before(kernel: Kernel, build: int) -> bool:
-    return kernel.build is not None and kernel.build < build
 
 
 def _all_of(*facts: bool | None) -> bool | None:
@@ -194,17 +196,31 @@ def _negated(fact: bool | None) -> bool | None:
 def _checks_nothing(kernel: Kernel) -> bool | None:
     """BCDEDIT: not with Secure Boot, and ignored by Windows 7 and 8."""
     heeds = None if kernel.build is None else kernel.build >= _WINDOWS_8_1
-    return _all_of(kernel.no_integrity_checks, _negated(_secure_boot(kernel)), heeds)
+    return _all_of(kernel.no_integrity_checks, _negated(kernel.secured), heeds)
 
 
 def _asks_less(kernel: Kernel) -> bool | None:
-    """32-bit Windows without Secure Boot: of boot-start drivers at most (POLICY, REQUIREMENTS)."""
+    """32-bit Windows without Secure Boot: of boot-start drivers at most (POLICY, REQUIREMENTS).
+
+    What it makes of a demand for WHQL no document says.
+    """
     is_x86 = kernel.architecture == "x86" if kernel.architecture else None
-    return _all_of(is_x86, _negated(_secure_boot(kernel)))
+    is_plain = True if not _may_want_whql(kernel) else None
+    return _all_of(is_x86, _negated(kernel.secured), is_plain)
+
+
+def _may_want_whql(kernel: Kernel, until: int | None = None) -> bool:
+    """From Windows 10 on, before build `until`."""
+    build = kernel.build if kernel.build is not None else WINDOWS_10
+    if build < WINDOWS_10 or (until is not None and build >= until):
+        return False
+    return kernel.whql_required is not False
 
 
 def _takes_any_signer(kernel: Kernel) -> bool | None:
-    return _all_of(kernel.test_signing, _negated(_secure_boot(kernel)))
+    """Before 1607, not where policies demand WHQL (CHAPPELL): that may refuse it."""
+    comes_first = True if not _may_want_whql(kernel, VERSION_1607) else None
+    return _all_of(kernel.test_signing, _negated(kernel.secured), comes_first)
 
 
 def _unenforced(verdict: Verdict, kernel: Kernel) -> Verdict:
@@ -230,17 +246,19 @@ def _unenforced(verdict: Verdict, kernel: Kernel) -> Verdict:
     return _lifted(verdict, f"{verdict.reason}; {known}")
 
 
-def _tested(verdict: Verdict, kind: Kind, kernel: Kernel) -> Verdict:
-    """TESTSIGNING: any signer will do."""
+def _tested(verdict: Verdict, kind: Kind, kernel: Kernel, excepted: bool | None) -> Verdict:
+    """TESTSIGNING: any signer will do. Of the policy of 2026 no document says so."""
     answers = (verdict.boot, verdict.demand)
     if answers == (Answer.YES, Answer.YES):
         return verdict
     takes = _takes_any_signer(kernel)
+    if takes and kind in _TRUSTED_ONCE:
+        takes = None if cross_signed.may_be_refused_by_policy(kernel, excepted) else True
     said = _STRANGER_WORDS.get(kind, verdict.reason)
     if takes:
         return Verdict(Answer.YES, Answer.YES, f"{said}, and testsigning is on")
     if takes is None and Answer.NO in answers:
-        return _lifted(verdict, f"{said}: it loads only with testsigning")
+        return _lifted(verdict, f"{said}: it loads with testsigning at most")
     return verdict
 
 
@@ -255,20 +273,16 @@ def _at_least_unknown(answer: Answer) -> Answer:
 # --- what each class is worth ---------------------------------------------------------------
 
 
-def _by_kind(signature: Signature, kind: Kind, way: Way | None, kernel: Kernel) -> Verdict:
-    signer = signature.signer.name if signature.signer else "somebody unnamed"
-    if kind in _MICROSOFTS:
-        words = {
-            Kind.INBOX: "it is part of Windows",
-            Kind.ELAM: "it is an early-launch driver that Microsoft signed",
-            Kind.WHQL: "it passed Microsoft's hardware tests",
-            Kind.MICROSOFT: f"Microsoft signed it ('{signer}')",
-        }
-        return Verdict(Answer.YES, Answer.YES, words[kind])
+def _by_kind(
+    signature: Signature, kind: Kind, way: Way | None, kernel: Kernel, excepted: bool | None
+) -> Verdict:
+    if kind in _MICROSOFT_WORDS:
+        return Verdict(Answer.YES, Answer.YES, _MICROSOFT_WORDS[kind])
     if kind is Kind.ATTESTATION:
         return _attestation(kernel)
-    if kind is Kind.CROSS_SIGNED and way is not None:
-        return _cross_signed(way.chain.leaf, kernel)
+    if kind in _TRUSTED_ONCE and way is not None:
+        judge = cross_signed.microsofts if kind is Kind.MICROSOFT else cross_signed.cross_signed
+        return judge(signature, way.chain.leaf, kernel, excepted)
     if kind is Kind.FLIGHT_SIGNED:
         return _flight_signed(kernel)
     if kind in _STRANGERS:
@@ -283,45 +297,10 @@ def _attestation(kernel: Kernel) -> Verdict:
     if kernel.build is None or kernel.server is None:
         why = f"{said}, which only Windows 10 and later load, and no Server"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    if kernel.build < _WINDOWS_10:
+    if kernel.build < WINDOWS_10:
         why = f"{said}, for Windows 10 and later"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
     return Verdict(Answer.YES, Answer.YES, said)
-
-
-def _cross_signed(leaf: Certificate, kernel: Kernel) -> Verdict:
-    said = f"its maker '{leaf.name}' signed it under a cross-certified CA"
-    if kernel.build is None:
-        why = f"{said}, which only some versions of Windows load"
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    if kernel.build >= _VERSION_24H2:
-        why = f"{said}: from April 2026 on, updates of this Windows end that by and by"
-        return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
-    if kernel.build < _VERSION_1607:
-        return Verdict(Answer.YES, Answer.YES, said)
-    if leaf.not_before < CROSS_SIGNING_ENDED:
-        return Verdict(Answer.YES, Answer.YES, f"{said} with a certificate from before July 2015")
-    secure_boot = _secure_boot(kernel)
-    if secure_boot is False or kernel.upgraded:
-        why = "Secure Boot is off" if secure_boot is False else "this Windows was upgraded"
-        return Verdict(Answer.YES, Answer.YES, f"{said}, and {why}")
-    if secure_boot and kernel.upgraded is False:
-        return _refused_late(said, kernel)
-    why = f"{said} after July 2015: it loads only without Secure Boot or on an upgraded Windows"
-    boot = Answer.YES if kernel.build == _VERSION_1607 else Answer.UNKNOWN  # either way (FAQ)
-    return Verdict(boot, Answer.UNKNOWN, why)
-
-
-def _refused_late(said: str, kernel: Kernel) -> Verdict:
-    """FAQ: so that machines still start, 1607 lets boot-start drivers in; later ones will not."""
-    if kernel.build == _VERSION_1607:
-        why = f"{said} after July 2015, which Windows 10 1607 loads at the start of Windows only"
-        return Verdict(Answer.YES, Answer.NO, why)
-    why = (
-        f"{said} after July 2015, which Windows 10 1607 and later do not load; "
-        "since when that is so of boot-start drivers no document says"
-    )
-    return Verdict(Answer.UNKNOWN, Answer.NO, why)
 
 
 def _flight_signed(kernel: Kernel) -> Verdict:
@@ -341,7 +320,7 @@ def _stranger(kind: Kind, kernel: Kernel) -> Verdict:
         why = f"{said}; whether that kernel does is not known"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
     how = "testsigning is off"
-    if kernel.test_signing and _secure_boot(kernel):
+    if kernel.test_signing and kernel.secured:
         how = "with Secure Boot that setting does nothing"
     return Verdict(Answer.NO, Answer.NO, f"{said}, and {how}")
 
@@ -353,15 +332,18 @@ def _for_digest(verdict: Verdict, signature: Signature, way: Way | None, kernel:
     digests = {signature.algorithm, signature.signer_algorithm}
     if "md5" in digests:
         why = f"{verdict.reason}, but it rests on MD5, of which no document speaks"
-        return _doubted(verdict, why)
+        return doubted(verdict, why)
     is_old = kernel.build is not None and kernel.build <= _WINDOWS_7
     if is_old and (digests & STRONG or (way is not None and not way.chain.is_weak)):
         why = f"{verdict.reason}, but Windows 7 and before know SHA-2 only by an update"
-        return _doubted(verdict, why)
+        return doubted(verdict, why)
     return verdict
 
 
-def _doubted(verdict: Verdict, reason: str) -> Verdict:
+def doubted(verdict: Verdict, reason: str) -> Verdict:
+    """Where something else may refuse what that would let in."""
+    if Answer.YES not in (verdict.boot, verdict.demand):
+        return verdict
     boot, demand = (
         Answer.UNKNOWN if each is Answer.YES else each for each in (verdict.boot, verdict.demand)
     )

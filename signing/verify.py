@@ -16,18 +16,19 @@ verified, catalogs judged. Nothing here reads a clock, a network or a disk but t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from signing import catalog, image, indirect_data, kernel_policy, signature, signed_data
-from signing.block_list import Denied, Identity
+from signing.block_list import Identity
 from signing.catalog import Catalog
 from signing.der import SEQUENCE, without_filling
 from signing.errors import MalformedError, SigningError
 from signing.image import Image, Stream
 from signing.kernel import Answer, Kernel, Kind, Verdict, together
+from signing.listed import Blocks, Excepted, Listed, Unsure
 from signing.named_signers import named_signers
 from signing.path import Trust
 from signing.report import GOOD, About, Report, Voucher, heard, is_changed
@@ -67,9 +68,6 @@ class Catalogs(Protocol):
     def find(self, digest: bytes) -> Sequence[CatalogRef]: ...
 
 
-Blocks = Callable[[Identity], Denied | None]  # what block lists say of a file
-Listed = tuple[Denied | None, Denied | None]  # by the kernel's lists, by ours
-
 _UNKNOWN = Kernel()
 _NOTHING_ODD: tuple[tuple[str, ...], bool] = ((), False)
 
@@ -79,7 +77,7 @@ class Verifier:
     """What stays the same from file to file.
 
     `now`: aware; the moment that decides where no timestamp does. `blocked`: lists that the kernel
-    enforces; `advised`: those that only we heed, as no kernel knows them.
+    enforces; `advised`: those that only we heed. `unsure`, `excepted`: policies that name others.
     """
 
     trust: Trust
@@ -88,6 +86,8 @@ class Verifier:
     catalogs: Catalogs | None = None
     blocked: Blocks | None = None
     advised: Blocks | None = None
+    unsure: Unsure | None = None
+    excepted: Excepted | None = None
     _judged: dict[bytes, tuple[Catalog, tuple[Signature, ...]]] = field(
         default_factory=dict, repr=False
     )
@@ -128,7 +128,7 @@ class Verifier:
         # (3) The digests, all in one pass.
         contents = [_content(message) for _, message in messages]
         wanted = {found.algorithm for found in contents} - {""}
-        if self.blocked or self.advised or (self.catalogs and not messages):
+        if self._has_lists() or (self.catalogs and not messages):
             wanted |= {*_CATALOG_DIGESTS}
         digests = image.digests(stream, layout, sorted(wanted)) if wanted else {}
         # (4) to (8) What each is worth.
@@ -166,8 +166,8 @@ class Verifier:
         about: About,
     ) -> Listed:
         # (11) Whatever the signature says.
-        if self.blocked is None and self.advised is None:
-            return None, None
+        if not self._has_lists():
+            return Listed()
         known = dict(digests)
         if layout is not None:
             for algorithm in _CATALOG_DIGESTS:
@@ -176,10 +176,16 @@ class Verifier:
                 known["flat-sha256"] = _flat(stream)["sha256"]
         signers = named_signers(each.signature for each in vouchers)
         identity = Identity(known, about.names, about.version, signers)
-        return (
+        is_program = layout is not None  # policies know no other files
+        return Listed(
             self.blocked(identity) if self.blocked else None,
             self.advised(identity) if self.advised else None,
+            self.unsure(identity) if self.unsure and is_program else "",
+            self.excepted(identity) if self.excepted and is_program else None,
         )
+
+    def _has_lists(self) -> bool:
+        return any((self.blocked, self.advised, self.unsure, self.excepted))
 
     def _concluded(
         self,
@@ -190,13 +196,14 @@ class Verifier:
         odd: tuple[tuple[str, ...], bool],
     ) -> Report:
         # (12) What the kernel says to that.
+        vouchers = [listed.heard(each, self.kernel) for each in vouchers]
         best = vouchers[0] if vouchers else None
         kind = best.kind if best else Kind.UNSIGNED
-        denied, advised = listed
-        if denied is not None:
-            verdict = Verdict(Answer.NO, Answer.NO, denied.reason)
+        if listed.denied is not None:
+            verdict = Verdict(Answer.NO, Answer.NO, listed.denied.reason)
         elif best is None:
-            verdict = kernel_policy.unsigned(self.kernel, catalogs_known=self._knows_catalogs())
+            known = self._knows_catalogs()
+            verdict = listed.restricted(kernel_policy.unsigned(self.kernel, catalogs_known=known))
         else:
             verdict = self._verdict(vouchers)
             if kind is not Kind.TAMPERED and not self._knows_catalogs():
@@ -207,8 +214,8 @@ class Verifier:
             vouchers=tuple(vouchers),
             kind=kind,
             verdict=verdict,
-            denied=denied,
-            advised=advised,
+            denied=listed.denied,
+            advised=listed.advised,
             oddities=odd[0],
             hidden=odd[1],
             problem=best.signature.problem if best else "",
@@ -259,7 +266,7 @@ class Verifier:
         flat = {f"flat-{name}": digest for name, digest in digests.items()}
         listed = self._denied(stream, None, flat, vouchers, about or About())
         report = self._concluded("", digests, vouchers, listed, _NOTHING_ODD)
-        if vouchers or any(listed):
+        if vouchers or listed.denied or listed.advised:
             return report
         return replace(report, problem="it is no executable, and no catalog at hand lists it")
 
@@ -276,7 +283,7 @@ class Verifier:
             return None
         own = (replace(each, algorithm=each.signer_algorithm) for each in judged)
         vouchers = sorted(map(self._voucher, own), key=_rank)
-        return self._concluded("", {}, vouchers, (None, None), _NOTHING_ODD)
+        return self._concluded("", {}, vouchers, Listed(), _NOTHING_ODD)
 
     # --- catalogs -------------------------------------------------------------------------
 

@@ -15,12 +15,12 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recoverykit import installs
-from recoverykit.code_integrity import Fact, Findings, boot_entry, places, registry
-from recoverykit.code_integrity.places import PolicyPlace
+from recoverykit.code_integrity import Fact, Findings, boot_entry, policies, registry
+from recoverykit.code_integrity.policies import Policies
 from recoverykit.errors import RecoveryKitError, why
 from recoverykit.evidence import files
 from recoverykit.evidence import secure_boot as last_starts
@@ -30,17 +30,17 @@ from signing.kernel import Kernel
 
 # Facts beyond the fields of Kernel.
 MORE = (
-    *("boot_upgraded", "whql_required", "driver_policy", "custom_signers", "upgrade_running"),
-    *("s_mode", "smart_app_control", "debug", "loader"),
+    *("driver_policy", "custom_signers", "upgrade_running"),
+    *("s_mode", "smart_app_control", "windows_se", "debug", "loader"),
     *("hypervisor_launch", "vsm_launch", "boot_hvci"),
 )
 ENFORCED, EVALUATED, ABSENT = "enforced", "evaluated", "absent"  # of the fact "driver_policy"
 
-_WINDOWS_8, _1607, _11_24H2 = 9200, 14393, 26100
+_WINDOWS_8, _WINDOWS_10, _1607, _11_24H2 = 9200, 10240, 14393, 26100
 _KERNEL_FILE = "System32/ntoskrnl.exe"
 _FIRMWARE = Source("firmware")
-_ENFORCED = "{8f9cb695-5d48-48d6-a329-7202b44607e3}.cip"
-_EVALUATED = "{784c4414-79f4-4c32-a6a5-f0fb42a51d0d}.cip"
+_ENFORCED = f"{policies.DRIVER_POLICY}.cip".lower()
+_EVALUATED = f"{policies.DRIVER_POLICY_EVALUATED}.cip".lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class TargetKernel:
     kernel: Kernel
     facts: tuple[Fact, ...]
     gaps: tuple[Gap, ...]
+    policies: Policies = field(default=Policies(), repr=False)
 
     def fact(self, name: str) -> Fact | None:
         return next((fact for fact in self.facts if fact.name == name), None)
@@ -73,11 +74,15 @@ def kernel_of(
     facts, gaps = boot_entry.settings(install, boot_volumes)
     found.facts.update({fact.name: fact for fact in facts})
     found.gaps += gaps
-    registry.memory_integrity(hives)
+    read = policies.read(install, boot_volumes)
+    found.gaps += read.gaps
+    _driver_policy(install, found, boot_volumes, read)
+    asked, placed = read.hvci(found)
+    registry.memory_integrity(hives, (asked, placed.place.source if placed else None))
     registry.block_list(hives)
+    _whql_by_policy(found, read)
     _secure_boot(install, found, secure_boot)
-    _driver_policy(install, found, boot_volumes)
-    return TargetKernel(_kernel(found), tuple(found.facts.values()), tuple(found.gaps))
+    return TargetKernel(_kernel(found), tuple(found.facts.values()), tuple(found.gaps), read)
 
 
 def _kernel(found: Findings) -> Kernel:
@@ -92,6 +97,9 @@ def _kernel(found: Findings) -> Kernel:
         flight_signing=found.flag("flight_signing"),
         hvci=found.flag("hvci"),
         upgraded=found.flag("upgraded"),
+        boot_upgraded=found.flag("boot_upgraded"),
+        whql_required=found.flag("whql_required"),
+        cross_signed_ended=found.flag("cross_signed_ended"),
         block_list=found.flag("block_list"),
     )
 
@@ -193,22 +201,21 @@ def _means(found: Findings, start: last_starts.Start) -> bool | None:
 
 
 def _driver_policy(
-    install: WindowsInstall, found: Findings, boot_volumes: Sequence[tuple[Volume, Path]]
+    install: WindowsInstall,
+    found: Findings,
+    boot_volumes: Sequence[tuple[Volume, Path]],
+    read: Policies,
 ) -> None:
     """How far the policy is that ends the trust in cross-signed drivers."""
-    name = "driver_policy"
     if found.before(_11_24H2):
-        found.say(name, found.facts["build"].source, "this Windows has none", value=ABSENT)
+        _say_driver_policy(found, found.facts["build"].source, "this Windows has none", ABSENT)
         return
-    listed = list(places.policies_of(install, boot_volumes))
-    files = {one.name.lower(): one for one in listed if isinstance(one, PolicyPlace)}
-    gaps = [one for one in listed if isinstance(one, Gap)]
-    found.gaps += gaps
+    files = {one.place.name.lower(): one.place.source for one in read.placed}
     if _ENFORCED in files:
-        found.say(name, files[_ENFORCED].source, "its policy file is there", value=ENFORCED)
+        _say_driver_policy(found, files[_ENFORCED], "its policy file is there", ENFORCED)
         return
     folder = Source(f"{install.folder}/System32/CodeIntegrity/CiPolicies/Active")
-    if gaps or not _is_complete(found, boot_volumes):
+    if not read.whole or not _is_complete(found, boot_volumes):
         found.miss(
             folder,
             "Whether cross-signed drivers are still trusted cannot be told: the"
@@ -216,9 +223,34 @@ def _driver_policy(
         )
     elif _EVALUATED in files:
         text = "the policy file for its evaluation is there"
-        found.say(name, files[_EVALUATED].source, text, value=EVALUATED)
+        _say_driver_policy(found, files[_EVALUATED], text, EVALUATED)
     else:
-        found.say(name, folder, "it has no policy file", value=ABSENT)
+        _say_driver_policy(found, folder, "it has no policy file", ABSENT)
+
+
+def _say_driver_policy(found: Findings, source: Source, text: str, state: str) -> None:
+    found.say("driver_policy", source, text, value=state)
+    found.say("cross_signed_ended", source, text, value=state == ENFORCED)
+
+
+def _whql_by_policy(found: Findings, read: Policies) -> None:
+    """A policy's demand for WHQL counts whatever the registry says; Windows before 10 has none."""
+    name = "whql_required"
+    if found.before(_WINDOWS_10):
+        found.say(
+            name, found.facts["build"].source, "this Windows knows no such demand", value=False
+        )
+        return
+    demanded, placed = read.whql(found)
+    if demanded is False or placed is None:
+        return
+    if demanded:
+        text = "this App Control policy demands it (Required:WHQL)"
+        found.say(name, placed.place.source, text, value=True)
+    elif not found.flag(name):
+        found.facts.pop(name, None)
+        reason = "Whether this policy demands signatures of Microsoft's own cannot be told."
+        found.miss(placed.place.source, reason)
 
 
 def _is_complete(found: Findings, boot_volumes: Sequence[tuple[Volume, Path]]) -> bool:

@@ -4,15 +4,15 @@ All of the control set that the next boot uses:
 
 * `Control\\CI\\Policy`: Geoff Chappell, "Back Doors for Cross-Signed Drivers" (UpgradedSystem and
   BootUpgradedSystem by their mere presence, WhqlDeveloperTestMode, bits of WhqlSettings; seen in
-  Windows 10 up to 1803). SkuPolicyRequired 1 is S mode, VerifiedAndReputablePolicyState 1 is Smart
-  App Control switched on.
+  Windows 10 up to 1803); none of it before an upgrade has ended (`Setup`, Upgrade).
+  SkuPolicyRequired 1 is S mode, VerifiedAndReputablePolicyState 1 is Smart App Control switched on.
 * `Control\\CI\\Config`, VulnerableDriverBlocklistEnable, and when Microsoft's block list is in
   force without it: KB5020779 and Microsoft "Microsoft recommended driver block rules".
 * `Control\\DeviceGuard` and the group policy of that name: Microsoft "Enable memory integrity" and
   "Policy CSP - VirtualizationBasedTechnology".
 
 Settings tell what is asked for: whether this hardware can do memory integrity is not known here,
-nor whether it is locked in a UEFI variable, nor what a policy's own options switch on.
+nor whether it is locked in a UEFI variable. What App Control policies switch on: `policies`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from recoverykit.evidence.reading import plain
 from recoverykit.formats.hive import Hive
 from recoverykit.model import Source, WindowsInstall
 
-_WINDOWS_10, _SERVER_2016, _1809, _11_22H2 = 10240, 14393, 17763, 22621
+_WINDOWS_10, _SERVER_2016, _1703, _1809, _11_22H2 = 10240, 14393, 15063, 17763, 22621
 _VERSION = "Microsoft\\Windows NT\\CurrentVersion"
 _POLICIES = "Policies\\Microsoft\\Windows\\DeviceGuard"
 _HVCI = "HypervisorEnforcedCodeIntegrity"
+_SE = "CloudEdition"  # Windows 11 SE
 _STATES = (0, 1, 2)  # of memory integrity: off, on with a UEFI lock, on; `Enabled` has 0 and 1
 # Bits of WhqlSettings.
 _WHQL_OFF, _WHQL_ON, _BOOT_UPGRADED, _DEVELOPER, _UPGRADED = 1, 2, 1 << 29, 1 << 30, 1 << 31
@@ -134,19 +135,29 @@ def _kind(registry: Registry) -> None:
 
 
 def _cross_signed(registry: Registry) -> None:
-    """Whether a signature of Microsoft's own is asked for where Secure Boot is on."""
-    found = registry.found
-    upgraded, developer, settings = (
-        registry.control("CI\\Policy", name)
-        for name in ("UpgradedSystem", "WhqlDeveloperTestMode", "WhqlSettings")
+    """Whether a signature of Microsoft's own is asked for, with Secure Boot and without."""
+    upgraded, developer, settings, boot, upgrade = (
+        registry.control("CI\\Policy", "UpgradedSystem"),
+        registry.control("CI\\Policy", "WhqlDeveloperTestMode"),
+        registry.control("CI\\Policy", "WhqlSettings"),
+        registry.control("CI\\Policy", "BootUpgradedSystem"),
+        registry.system("Setup", "Upgrade"),
     )
-    if not (upgraded.known and developer.known and settings.known):
+    found = registry.found
+    if not all(each.known for each in (upgraded, developer, settings, boot, upgrade)):
+        return
+    if upgrade.number == 1:
+        found.miss(upgrade.source, "An upgrade of Windows has not ended; until then it asks less.")
         return
     bits = settings.number or 0
-    if bits & _WHQL_ON:
-        found.say("whql_required", settings.source, "WhqlSettings demands it", value=True)
-        found.say("upgraded", settings.source, "WhqlSettings overrides it", value=False)
-    elif upgraded.there:
+    is_asked = bool(bits & _WHQL_ON)
+    _whql(found, settings, is_asked=is_asked)
+    if is_asked and not (found.number("build") == _SERVER_2016 and developer.number == 1):
+        text = "WhqlSettings overrides it"
+        found.say("upgraded", settings.source, text, value=False)
+        found.say("boot_upgraded", settings.source, text, value=False)
+        return
+    if upgraded.there:
         found.say("upgraded", upgraded.source, "UpgradedSystem is there", value=True)
     elif developer.number == 1:
         text = "WhqlDeveloperTestMode does the same"
@@ -155,11 +166,24 @@ def _cross_signed(registry: Registry) -> None:
         found.say("upgraded", settings.source, "WhqlSettings does the same", value=True)
     else:
         found.say("upgraded", upgraded.source, "there is no UpgradedSystem", value=False)
-    boot = registry.control("CI\\Policy", "BootUpgradedSystem")
     if boot.there:
         found.say("boot_upgraded", boot.source, "BootUpgradedSystem is there", value=True)
     elif bits & _BOOT_UPGRADED:
         found.say("boot_upgraded", settings.source, "WhqlSettings does the same", value=True)
+    else:
+        found.say("boot_upgraded", boot.source, "there is no BootUpgradedSystem", value=False)
+
+
+def _whql(found: Findings, settings: _Entry, *, is_asked: bool) -> None:
+    """Without Secure Boot too; in 1607 that bit only overrides the others."""
+    name = "whql_required"
+    if not is_asked:
+        found.say(name, settings.source, "WhqlSettings does not demand it", value=False)
+    elif found.before(_1703):
+        text = "before 1703 WhqlSettings does not demand it"
+        found.say(name, settings.source, text, value=False)
+    elif "build" in found.facts:
+        found.say(name, settings.source, "WhqlSettings demands it", value=True)
 
 
 def _exceptions(registry: Registry) -> None:
@@ -172,6 +196,10 @@ def _exceptions(registry: Registry) -> None:
     ):
         if entry.number == 1:
             found.say(name, entry.source, text, value=True)
+    edition = registry.software(_VERSION, "EditionID")
+    if edition.text.startswith(_SE):
+        text = f"EditionID is {plain(edition.text, 20)}"
+        found.say("windows_se", edition.source, text, value=True)
     smart = registry.control("CI\\Policy", "VerifiedAndReputablePolicyState")
     if smart.number in (1, 2):
         text = "Smart App Control is on" if smart.number == 1 else "it is evaluated"
@@ -181,8 +209,11 @@ def _exceptions(registry: Registry) -> None:
 # --- memory integrity ---------------------------------------------------------------------
 
 
-def memory_integrity(registry: Registry) -> None:
-    """Whether memory integrity (HVCI) is asked for; after the boot entry was looked at."""
+def memory_integrity(registry: Registry, by_policy: tuple[bool | None, Source | None]) -> None:
+    """Whether memory integrity (HVCI) is asked for; after the boot entry was looked at.
+
+    `by_policy`: whether an App Control policy in force switches it on (None: not known), and which.
+    """
     found = registry.found
     for name, has_none in (
         ("build", found.before(_WINDOWS_10)),
@@ -193,6 +224,14 @@ def memory_integrity(registry: Registry) -> None:
             return
     chosen = _asked(registry)
     is_on = bool(chosen.number)
+    policy, where = by_policy
+    if policy is not False and where is not None and not is_on:
+        if policy and not (doubt := _doubt(registry, is_on=True)):
+            found.say("hvci", where, "an App Control policy switches it on", value=True)
+        else:
+            reason = "Whether this App Control policy switches memory integrity on cannot be told."
+            found.miss(where, doubt if policy else reason)
+        return
     if not chosen.known or chosen.number not in (None, *_STATES):
         found.miss(chosen.source, "Whether memory integrity is on cannot be told.")
     elif doubt := _doubt(registry, is_on=is_on):

@@ -17,6 +17,8 @@ from tests.boot import bootable
 from tests.boot.bootable import CONFIG, SYSTEM32, Bootable
 from tests.boot.test_check_real import HIVES, RealHive, around, need
 from tests.builders import evtx, measured_boot, pe, registry, whql_events
+from tests.builders.ci_policy import compiled
+from tests.builders.ci_policy_xml import Parts, policy
 from tests.code_integrity.conftest import VERSION, asked, options, reasons, software, version
 
 CI = "Control\\CI\\Policy"
@@ -53,6 +55,9 @@ def test_all_of_a_plain_windows(tree: Bootable) -> None:
         flight_signing=False,
         hvci=False,
         upgraded=False,
+        boot_upgraded=False,
+        whql_required=False,
+        cross_signed_ended=False,
         block_list=True,
     )
 
@@ -97,32 +102,157 @@ def test_the_kernels_file_tells_where_the_hive_does_not(tree: Bootable) -> None:
 @pytest.mark.parametrize(
     ("values", "upgraded", "required", "boot"),
     [
-        ({}, False, None, None),
-        ({"UpgradedSystem": 1}, True, None, None),
-        ({"UpgradedSystem": 0}, True, None, None),  # that it is there counts
-        ({"WhqlDeveloperTestMode": 1}, True, None, None),
-        ({"WhqlDeveloperTestMode": 0}, False, None, None),
-        ({"WhqlSettings": 1}, True, None, None),
-        ({"WhqlSettings": 0x8000_0000}, True, None, None),
-        ({"WhqlSettings": 0x4000_0000}, True, None, None),
-        ({"WhqlSettings": 0x2000_0000}, False, None, True),
-        ({"BootUpgradedSystem": 0}, False, None, True),
-        ({"WhqlSettings": 2}, False, True, None),
-        ({"WhqlSettings": 3, "UpgradedSystem": 1}, False, True, None),
-        ({"WhqlSettings": 0}, False, None, None),
+        ({}, False, False, False),
+        ({"UpgradedSystem": 1}, True, False, False),
+        ({"UpgradedSystem": 0}, True, False, False),  # that it is there counts
+        ({"WhqlDeveloperTestMode": 1}, True, False, False),
+        ({"WhqlDeveloperTestMode": 0}, False, False, False),
+        ({"WhqlSettings": 1}, True, False, False),
+        ({"WhqlSettings": 0x8000_0000}, True, False, False),
+        ({"WhqlSettings": 0x4000_0000}, True, False, False),
+        ({"WhqlSettings": 0x2000_0000}, False, False, True),
+        ({"BootUpgradedSystem": 0}, False, False, True),
+        ({"WhqlSettings": 2}, False, True, False),
+        ({"WhqlSettings": 3, "UpgradedSystem": 1}, False, True, False),
+        ({"WhqlSettings": 2, "BootUpgradedSystem": 1}, False, True, False),
+        ({"WhqlSettings": 2, "WhqlDeveloperTestMode": 1}, False, True, False),
+        ({"WhqlSettings": 0}, False, False, False),
     ],
 )
 def test_upgraded(
     values: dict[str, registry.Entry],
     upgraded: bool,
-    required: bool | None,
-    boot: bool | None,
+    required: bool,
+    boot: bool,
     tree: Bootable,
 ) -> None:
     tree.edit(CI, values)
     found = asked(tree)
     assert found.kernel.upgraded is upgraded
-    assert (value(found, "whql_required"), value(found, "boot_upgraded")) == (required, boot)
+    assert (found.kernel.whql_required, found.kernel.boot_upgraded) == (required, boot)
+
+
+def test_1607_takes_the_same_bit_for_less(tree: Bootable) -> None:
+    version(tree, 14393)
+    tree.edit(CI, {"WhqlSettings": 2, "UpgradedSystem": 1})
+    found = asked(tree).kernel
+    assert (found.whql_required, found.upgraded) == (False, False)
+    tree.edit(CI, {"WhqlDeveloperTestMode": 1})
+    assert asked(tree).kernel.upgraded is True
+
+
+def test_before_windows_10_nobody_demands_whql(tree: Bootable) -> None:
+    version(tree, 9600)
+    tree.edit(CI, {"WhqlSettings": 2})
+    put_own(tree, restricting("Required:WHQL"))
+    assert asked(tree).kernel.whql_required is False
+
+
+def test_an_upgrade_that_has_not_ended(tree: Bootable) -> None:
+    tree.edit(CI, {"WhqlSettings": 2})
+    tree.edits([registry.change("Setup", {"Upgrade": 1})])
+    found = asked(tree)
+    kernel = found.kernel
+    assert (kernel.upgraded, kernel.boot_upgraded, kernel.whql_required) == (None, None, None)
+    assert "An upgrade of Windows has not ended" in reasons(found)
+
+
+# --- what App Control policies demand -----------------------------------------------------
+
+
+def restricting(*options: str, hvci: int = 0, head: str = "") -> bytes:
+    """A policy that lets everything load, with these options."""
+    given = (*options, "Enabled:Unsigned System Integrity Policy")
+    xml = policy(Parts(options=given, head="<VersionEx>1.0.0.0</VersionEx>" + head))
+    number = f"<HvciOptions>{hvci}</HvciOptions>".encode()
+    return compiled(xml.replace(b"<HvciOptions>0</HvciOptions>", number))
+
+
+def put_own(tree: Bootable, content: bytes, *, efi: bool = False) -> None:
+    folder = tree.scene.folder / "EFI/Microsoft/Boot" if efi else tree.root / SYSTEM32
+    tree.put(folder / ("SiPolicy.p7b" if efi else "CodeIntegrity/SiPolicy.p7b"), content)
+
+
+@pytest.mark.parametrize("efi", [False, True])
+@pytest.mark.parametrize(
+    ("content", "expected", "hvci"),
+    [
+        (restricting(), False, False),
+        (restricting("Required:WHQL"), True, False),
+        (restricting("Required:WHQL", "Enabled:Audit Mode"), False, False),
+        (restricting("Required:EV Signers"), None, False),
+        (restricting("Required:WHQL", "Required:EV Signers"), True, False),
+        (restricting(hvci=1), False, True),
+        (restricting(hvci=3), False, True),
+        (restricting(hvci=2), False, None),
+        (restricting("Enabled:Audit Mode", hvci=1), False, None),
+        (b"damaged", None, False),
+    ],
+)
+def test_a_policy(
+    content: bytes, expected: bool | None, hvci: bool | None, efi: bool, tree: Bootable
+) -> None:
+    put_own(tree, content, efi=efi)
+    found = asked(tree)
+    assert (found.kernel.whql_required, found.kernel.hvci) == (expected, hvci)
+    fact = found.fact("whql_required")
+    assert (fact is None) is (expected is None)
+    if expected:
+        assert fact is not None
+        assert fact.source.path.endswith("SiPolicy.p7b")
+
+
+def test_the_registry_demands_whatever_a_policy_may(tree: Bootable) -> None:
+    tree.edit(CI, {"WhqlSettings": 2})
+    put_own(tree, restricting("Required:EV Signers"))
+    assert asked(tree).kernel.whql_required is True
+
+
+def test_a_policy_switches_memory_integrity_on_but_the_boot_entry_does_not(tree: Bootable) -> None:
+    put_own(tree, restricting(hvci=1))
+    options(tree, {0x25000142: 0})
+    found = asked(tree)
+    assert found.kernel.hvci is None
+    assert "the boot entry switches off" in reasons(found)
+
+
+def test_memory_integrity_of_a_policy_brings_the_block_list(tree: Bootable) -> None:
+    assert asked(tree).kernel.block_list is False
+    put_own(tree, restricting(hvci=1))
+    assert asked(tree).kernel.block_list is True
+
+
+SAC, SE = "{0283AC0F-FFF1-49AE-ADA1-8A933130CAD6}", "{82443E1E-8A39-4B4A-96A8-F40DDC00B9F3}"
+
+
+@pytest.mark.parametrize(
+    ("guid", "change"),
+    [
+        (SAC, lambda tree: tree.edit(CI, {"VerifiedAndReputablePolicyState": 1})),
+        (SE, lambda tree: software(tree, {"EditionID": "CloudEdition"})),
+        (
+            "{5951A96A-E0B5-4D3D-8FB8-3E5B61030784}",
+            lambda tree: tree.edit(CI, {"SkuPolicyRequired": 1}),
+        ),
+    ],
+    ids=["Smart App Control", "Windows 11 SE", "S mode"],
+)
+def test_policies_that_lie_on_every_windows(guid: str, change: Change, tree: Bootable) -> None:
+    ids = f"<PolicyID>{guid}</PolicyID><BasePolicyID>{guid}</BasePolicyID>"
+    content = restricting("Required:WHQL", head=ids)
+    tree.put(tree.root / SYSTEM32 / ACTIVE / f"{guid.lower()}.cip", content)
+    assert asked(tree).kernel.whql_required is False
+    change(tree)
+    assert asked(tree).kernel.whql_required is True
+
+
+def test_the_driver_policy_itself_demands_nothing(tree: Bootable) -> None:
+    version(tree, 26100)
+    guid = ENFORCED.removesuffix(".cip")
+    ids = f"<PolicyID>{guid}</PolicyID><BasePolicyID>{guid}</BasePolicyID>"
+    tree.put(tree.root / SYSTEM32 / ACTIVE / ENFORCED, restricting("Required:WHQL", head=ids))
+    found = asked(tree).kernel
+    assert (found.whql_required, found.cross_signed_ended) == (False, True)
 
 
 def test_exceptions_are_told_where_they_are(tree: Bootable) -> None:
@@ -400,14 +530,16 @@ def test_driver_policy(
     version(tree, build)
     for name, efi in files:
         put_policy(tree, name, efi=efi)
-    assert value(asked(tree), "driver_policy") == expected
+    found = asked(tree)
+    assert value(found, "driver_policy") == expected
+    assert found.kernel.cross_signed_ended is (expected == kernels.ENFORCED)
 
 
 def test_driver_policy_without_the_efi_system_partition(tree: Bootable) -> None:
     version(tree, 26100)
     put_policy(tree, EVALUATED, efi=False)
     found = kernels.kernel_of(tree.install)
-    assert value(found, "driver_policy") is None
+    assert (value(found, "driver_policy"), found.kernel.cross_signed_ended) == (None, None)
     assert "the policies of the EFI system partition were not seen" in reasons(found)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from recoverykit.code_integrity import Fact, lists
+from recoverykit.code_integrity import Fact, lists, policies
 from recoverykit.code_integrity.kernel import TargetKernel
 from recoverykit.code_integrity.lists import Lists, of_target
 from recoverykit.errors import UsageError
 from recoverykit.model import Source
 from signing.block_list import Identity
+from signing.ci_rules import Policy
+from signing.hash_list import HashList
 from signing.kernel import Kernel
 from tests.boot.bootable import SYSTEM32, Bootable
 from tests.builders.ci_policy import compiled, wrapped
@@ -37,16 +40,17 @@ def denying(digest: bytes, *options: str) -> bytes:
 
 
 def target(**facts: bool | None) -> TargetKernel:
-    told = ("s_mode",)
     more = tuple(
-        Fact(name, bool(value), Source("SYSTEM")) for name, value in facts.items() if name in told
+        Fact(name, value, Source("SYSTEM")) for name, value in facts.items() if value is not None
     )
-    known = {name: value for name, value in facts.items() if name not in told}
-    return TargetKernel(Kernel(**known), more, ())  # type: ignore[arg-type]  # bools
+    return TargetKernel(Kernel(), more, ())
 
 
-def on(tree: Bootable, kernel: TargetKernel | None = None) -> Lists:
-    return of_target(tree.install, tree.scene.boot_volumes, kernel or target())
+def on(
+    tree: Bootable, kernel: TargetKernel | None = None, ours: Sequence[Policy | HashList] = ()
+) -> Lists:
+    read = policies.read(tree.install, tree.scene.boot_volumes)
+    return of_target(replace(kernel or target(), policies=read), ours)
 
 
 def says(found: Lists, digest: bytes) -> tuple[bool, bool]:
@@ -123,7 +127,7 @@ def test_ours_are_heeded_beside_them(tree: Bootable) -> None:
     tree.put(tree.root / OWN, denying(OTHER))
     ours = on(tree).enforced
     tree.put(tree.root / OWN, denying(BAD))
-    found = of_target(tree.install, (), target(), ours)
+    found = on(tree, ours=ours)
     assert [says(found, each) for each in (BAD, OTHER)] == [(True, False), (False, True)]
 
 

@@ -41,6 +41,7 @@ _KERNEL = Kernel(
     test_signing=False,
     no_integrity_checks=False,
     upgraded=True,
+    whql_required=False,
 )
 # Of each kind one: dual, SHA-1 with PKCS #9, page hashes, attestation, MD5, tokens, ELAM, old.
 EXECUTABLES = (

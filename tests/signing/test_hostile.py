@@ -114,6 +114,7 @@ LAX = Kernel(
     no_integrity_checks=True,
     flight_signing=True,
     upgraded=True,
+    whql_required=False,
 )
 
 

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signing import certificate, kernel_policy
+from signing import certificate, kernel_policy, timestamp
 from signing.certificate import Certificate
 from signing.kernel import Answer, Kernel, Kind, Verdict
 from signing.path import Chain, Fault, Flaw
 from signing.roots import Anchor, Store
 from signing.signature import Origin, Signature, Way
+from signing.timestamp import Timestamp
 from tests.builders import authorities
 from tests.builders.authorities import Shape, issue
 
@@ -39,6 +40,8 @@ class Case:
     late: bool = False  # its certificate is of July 2015 or later
     origin: Origin = Origin.EMBEDDED
     digest: str = "sha256"
+    stamped: datetime | None = None  # when a timestamp says it was signed
+    excepted: bool | None = None  # by the policy of 2026
 
 
 @cache
@@ -73,6 +76,10 @@ def _anchor(store: Store) -> Anchor:
     return Anchor(authorities.root().certificate, store, "Root", "", "by hand", None)
 
 
+def _stamps(when: datetime | None) -> tuple[Timestamp, ...]:
+    return (Timestamp(timestamp.Kind.TOKEN, when, "Service"),) if when else ()
+
+
 @cache
 def _signed(case: Case) -> tuple[Signature, Way | None]:
     since = ENDED + timedelta(days=1 if case.late else -1)
@@ -89,7 +96,7 @@ def _signed(case: Case) -> tuple[Signature, Way | None]:
         holds=True,
         signer=leaf,
         signer_algorithm=case.digest,
-        timestamps=(),
+        timestamps=_stamps(case.stamped),
         ways=(way,),
         has_pages=False,
         pages_fit=True,
@@ -102,23 +109,29 @@ def answer(case: Case, kernel: Kernel) -> Verdict:
     if case.kind is Kind.UNSIGNED:
         return kernel_policy.unsigned(kernel, catalogs_known=True)
     signature, way = _signed(case)
-    return kernel_policy.would_load(signature, case.kind, way, kernel)
+    return kernel_policy.would_load(signature, case.kind, way, kernel, excepted=case.excepted)
 
 
 # --- the table ------------------------------------------------------------------------------
 
 
+SWITCHES = (
+    *("server", "secure_boot", "test_signing", "no_integrity_checks", "flight_signing"),
+    *("upgraded", "boot_upgraded", "whql_required", "cross_signed_ended"),
+)
+
+
 def kernel(build: int, architecture: str = "x64", **facts: bool | None) -> Kernel:
     """One of which everything is known, and everything is off, but for `facts`."""
-    off = dict.fromkeys(
-        ("server", "secure_boot", "test_signing", "no_integrity_checks", "flight_signing"), False
-    )
-    return Kernel(build, 1, architecture, **{**off, "upgraded": False, **facts})
+    off: dict[str, bool | None] = dict.fromkeys(SWITCHES, False)
+    return Kernel(build, 1, architecture, **{**off, **facts})
 
 
 VISTA, W7, W8, W81 = kernel(6002), kernel(7601), kernel(9200), kernel(9600)
 W10_1507, W10_1511, W10_1607, W10 = kernel(10240), kernel(10586), kernel(14393), kernel(19045)
+W10_1703 = kernel(15063)
 W11_22H2, W11_24H2 = kernel(22621), kernel(26100)
+W11_24H2_OPEN = kernel(26100, cross_signed_ended=None)
 S2012R2, S2016, S2022 = (kernel(each, server=True) for each in (9600, 14393, 20348))
 CLIENTS = (W7, W8, W81, W10_1507, W10_1511, W10_1607, W10, W11_22H2, W11_24H2)
 
@@ -163,7 +176,6 @@ POLICY: Sequence[Row] = (
     ("cross-signed: before 1607", OLD, W7, YES, YES),
     ("cross-signed: Windows 8 with Secure Boot", LATE, locked(W8), YES, YES),
     ("cross-signed: 8.1 with Secure Boot", LATE, locked(W81), YES, YES),
-    ("cross-signed: 1507 with Secure Boot", LATE, locked(W10_1507), YES, YES),
     ("cross-signed: 1511 with Secure Boot", LATE, locked(W10_1511), YES, YES),
     ("exception: certificate from before July 2015", EARLY, locked(W10_1607), YES, YES),
     ("the same, new Windows", EARLY, locked(W11_22H2), YES, YES),
@@ -181,8 +193,9 @@ POLICY: Sequence[Row] = (
 FAQ: Sequence[Row] = (
     ("1607 lets boot-start drivers in", LATE, locked(W10_1607), YES, NO),
     ("1607, not known if upgraded", LATE, locked(W10_1607, upgraded=None), YES, OPEN),
-    ("future versions do not; which?", LATE, locked(W10), OPEN, NO),
-    ("nor on Windows 11", LATE, locked(W11_22H2), OPEN, NO),
+    ("future versions do not", LATE, locked(W10_1703), NO, NO),
+    ("Windows 10", LATE, locked(W10), NO, NO),
+    ("nor does Windows 11", LATE, locked(W11_22H2), NO, NO),
 )
 REQUIREMENTS: Sequence[Row] = (
     ("boot-start wants it embedded", replace(WHQL, origin=Origin.CATALOG), W10, OPEN, YES),
@@ -264,15 +277,89 @@ SHA2: Sequence[Row] = (
     ("MD5, cross-signed late", replace(LATE, digest="md5"), locked(W10_1607), OPEN, NO),
     ("a Windows not known is no Windows 7", INBOX, Kernel(), YES, YES),
 )
+BEFORE, AFTER = ENDED - timedelta(days=1), ENDED + timedelta(days=1)
+OTHER, OTHER_LATE = Case(Kind.MICROSOFT), Case(Kind.MICROSOFT, late=True)
+BOOT_TOO, ASKED, OVER = "boot_upgraded", "whql_required", "cross_signed_ended"
+CHAPPELL: Sequence[Row] = (
+    ("1507 may ask as well", LATE, locked(W10_1507), OPEN, OPEN),
+    ("1507, upgraded", LATE, locked(W10_1507, upgraded=True), YES, YES),
+    ("1507 without Secure Boot", LATE, W10_1507, YES, YES),
+    ("1507, early certificate, no timestamp", EARLY, locked(W10_1507), YES, YES),
+    ("1507 goes by the timestamp", replace(EARLY, stamped=BEFORE), locked(W10_1507), YES, YES),
+    ("1507: signed later", replace(EARLY, stamped=AFTER), locked(W10_1507), OPEN, OPEN),
+    ("1607 goes by the certificate", replace(EARLY, stamped=AFTER), locked(W10_1607), YES, YES),
+    ("BootUpgradedSystem", LATE, locked(on(W10_1703, BOOT_TOO)), YES, NO),
+    ("BootUpgradedSystem on Windows 11", LATE, locked(on(W11_22H2, BOOT_TOO)), YES, NO),
+    ("BootUpgradedSystem not known", LATE, locked(W10, boot_upgraded=None), OPEN, NO),
+    ("1607 exempts all, without it", LATE, locked(W10_1607, boot_upgraded=None), YES, NO),
+    (
+        "with it, Secure Boot does not matter",
+        LATE,
+        replace(on(W10, BOOT_TOO), secure_boot=None),
+        YES,
+        OPEN,
+    ),
+    (
+        "UpgradedSystem is enough for both",
+        LATE,
+        locked(W10, upgraded=True, boot_upgraded=None),
+        YES,
+        YES,
+    ),
+    ("WHQL demanded: without Secure Boot too", LATE, on(W10, ASKED), NO, NO),
+    ("WHQL demanded: of old ones too", EARLY, on(W10, ASKED), NO, NO),
+    ("WHQL demanded: upgraded or not", LATE, on(W10, ASKED, "upgraded", BOOT_TOO), NO, NO),
+    ("WHQL demanded by a policy, 1511", LATE, on(W10_1511, ASKED), NO, NO),
+    ("WHQL demanded: WHQL", WHQL, on(W10, ASKED), YES, YES),
+    ("WHQL demanded: attested is WHQL", ATTESTED, on(W10, ASKED), YES, YES),
+    ("WHQL demanded: parts of Windows", INBOX, locked(on(W10, ASKED)), YES, YES),
+    ("WHQL demanded: ELAM is not asked", ELAM, on(W10, ASKED), YES, YES),
+    ("WHQL demanded: not known", EARLY, replace(W10, whql_required=None), OPEN, OPEN),
+    ("not known, and refused anyway", LATE, locked(W10, whql_required=None), NO, NO),
+    ("8.1 knows no such demand", LATE, on(W81, ASKED), YES, YES),
+    ("testsigning lifts it", LATE, on(W10, ASKED, TESTS_ON), YES, YES),
+    ("testsigning: 1511 may still ask", OWN, on(W10_1511, ASKED, TESTS_ON), OPEN, OPEN),
+    ("testsigning: 1511, not known", OWN, on(W10_1511, TESTS_ON), YES, YES),
+    ("testsigning is off", OWN, on(W10_1511, ASKED), NO, NO),
+    ("32-bit, WHQL demanded", NOTHING, on(x86(W10), ASKED), OPEN, OPEN),
+    ("Microsoft's other ones, early", OTHER, locked(W10), YES, YES),
+    ("Microsoft's other ones, late", OTHER_LATE, locked(W10), OPEN, OPEN),
+    ("Microsoft's other ones, 1607", OTHER_LATE, locked(W10_1607), YES, OPEN),
+    ("Microsoft's other ones without Secure Boot", OTHER_LATE, W10, YES, YES),
+    ("Microsoft's other ones, WHQL demanded", OTHER, on(W10, ASKED), OPEN, OPEN),
+    ("Microsoft's other ones, Windows 8", OTHER_LATE, locked(W8), YES, YES),
+)
+LISTED, LEFT_OUT = replace(EARLY, excepted=True), replace(EARLY, excepted=False)
 IN_2026: Sequence[Row] = (
-    ("cross-signed: 24H2 evaluates", EARLY, W11_24H2, OPEN, OPEN),
-    ("cross-signed: with Secure Boot", EARLY, locked(W11_24H2), OPEN, OPEN),
-    ("cross-signed: upgraded", LATE, locked(W11_24H2, upgraded=True), OPEN, OPEN),
-    ("cross-signed: Server 2025", EARLY, kernel(26100, server=True), OPEN, OPEN),
-    ("cross-signed: 26H1", EARLY, kernel(28000), OPEN, OPEN),
-    ("cross-signed: 23H2 goes on", EARLY, kernel(22631), YES, YES),
-    ("cross-signed: Server 23H2 goes on", EARLY, kernel(25398, server=True), YES, YES),
-    ("attested goes on", ATTESTED, locked(W11_24H2), YES, YES),
+    ("24H2, not known how far", EARLY, W11_24H2_OPEN, OPEN, OPEN),
+    ("not known, with Secure Boot", EARLY, locked(W11_24H2_OPEN), OPEN, OPEN),
+    ("not known, upgraded", LATE, locked(W11_24H2_OPEN, upgraded=True), OPEN, OPEN),
+    ("not known, and refused anyway", LATE, locked(W11_24H2_OPEN), NO, NO),
+    ("not known, and listed anyway", LISTED, locked(W11_24H2_OPEN), YES, YES),
+    ("not known, and not listed", LEFT_OUT, locked(W11_24H2_OPEN), OPEN, OPEN),
+    ("Server 2025", EARLY, replace(W11_24H2_OPEN, server=True), OPEN, OPEN),
+    ("26H1", EARLY, kernel(28000, cross_signed_ended=None), OPEN, OPEN),
+    ("absent or evaluated: as before", EARLY, locked(W11_24H2), YES, YES),
+    ("absent or evaluated: late ones", LATE, locked(W11_24H2), NO, NO),
+    ("absent or evaluated: no Secure Boot", LATE, W11_24H2, YES, YES),
+    ("absent or evaluated: upgraded", LATE, locked(W11_24H2, upgraded=True), YES, YES),
+    ("absent or evaluated: not listed", LEFT_OUT, locked(W11_24H2), YES, YES),
+    ("enforced: not listed", LEFT_OUT, on(W11_24H2, OVER), NO, NO),
+    ("enforced: listed", LISTED, locked(on(W11_24H2, OVER)), YES, YES),
+    ("enforced: not known if listed", EARLY, on(W11_24H2, OVER), OPEN, OPEN),
+    ("enforced: late, not known if listed", LATE, locked(on(W11_24H2, OVER)), NO, NO),
+    ("enforced: listed, but late", replace(LATE, excepted=True), locked(W11_24H2), NO, NO),
+    ("enforced: upgraded or not", LEFT_OUT, on(W11_24H2, OVER, "upgraded"), NO, NO),
+    ("enforced: attested goes on", ATTESTED, locked(on(W11_24H2, OVER)), YES, YES),
+    ("enforced: WHQL goes on", WHQL, locked(on(W11_24H2, OVER)), YES, YES),
+    ("enforced: parts of Windows go on", INBOX, locked(on(W11_24H2, OVER)), YES, YES),
+    ("enforced: Microsoft's other ones", OTHER, on(W11_24H2, OVER), OPEN, OPEN),
+    ("enforced, testsigning", LEFT_OUT, on(W11_24H2, OVER, TESTS_ON), OPEN, OPEN),
+    ("enforced, testsigning, a stranger", OWN, on(W11_24H2, OVER, TESTS_ON), YES, YES),
+    ("23H2 goes on", EARLY, kernel(22631, cross_signed_ended=None), YES, YES),
+    ("23H2 does not look", LEFT_OUT, on(kernel(22631), OVER), YES, YES),
+    ("Server 23H2 goes on", EARLY, kernel(25398, server=True), YES, YES),
+    ("attested goes on", ATTESTED, locked(W11_24H2_OPEN), YES, YES),
 )
 DISTRUST: Sequence[Row] = (
     ("what a kernel knows of it is not known", REVOKED, W10, OPEN, OPEN),
@@ -287,6 +374,7 @@ TABLE = {
         "BCDEDIT": BCDEDIT,
         "TESTSIGNING": TESTSIGNING,
         "SHA2": SHA2,
+        "CHAPPELL": CHAPPELL,
         "2026": IN_2026,
         "DISTRUST": DISTRUST,
     }.items()
@@ -311,7 +399,10 @@ def _is_one_clause(reason: str) -> None:
 
 def test_every_row_is_one() -> None:
     assert len(TABLE) == sum(
-        map(len, (POLICY, FAQ, REQUIREMENTS, BCDEDIT, TESTSIGNING, SHA2, IN_2026, DISTRUST))
+        map(
+            len,
+            (POLICY, FAQ, REQUIREMENTS, BCDEDIT, TESTSIGNING, SHA2, CHAPPELL, IN_2026, DISTRUST),
+        )
     )
 
 
@@ -335,7 +426,17 @@ REASONS = (
     (OWN, on(W10, TESTS_ON), "its signer vouches for itself, and testsigning is on"),
     (OWN, W10, "its signer vouches for itself, and testsigning is off"),
     (OWN, locked(on(W10, TESTS_ON)), "with Secure Boot that setting does nothing"),
-    (OWN, replace(W10, test_signing=None), "it loads only with testsigning"),
+    (OWN, replace(W10, test_signing=None), "it loads with testsigning at most"),
+    (LATE, on(W10, "whql_required"), "is set to ask for signatures of Microsoft's own (WHQL)"),
+    (LATE, locked(W10), "which Windows 10 1703 and later do not load"),
+    (LATE, locked(on(W10, "boot_upgraded")), "(BootUpgradedSystem)"),
+    (EARLY, W11_24H2_OPEN, "from April 2026 on, updates of this Windows end that trust"),
+    (EARLY, on(W11_24H2, "cross_signed_ended"), "whether it allows this one is not known"),
+    (
+        replace(EARLY, excepted=False),
+        on(W11_24H2, "cross_signed_ended"),
+        "has ended the trust in those (Windows Driver Policy)",
+    ),
     (CHANGED, W10, "the file is not what was signed"),
     (WHQL, W7, "know SHA-2 only by an update"),
     (replace(WHQL, origin=Origin.CATALOG), W10, "should have a signature of its own"),
@@ -447,6 +548,10 @@ CASES = (
     *(Case(kind) for kind in Kind if kind is not Kind.UNREADABLE),
     Case(Kind.UNREADABLE),
     LATE,
+    replace(LATE, excepted=False),
+    LISTED,
+    LEFT_OUT,
+    OTHER_LATE,
     *(Case(kind, digest="sha1") for kind in (Kind.WHQL, Kind.CROSS_SIGNED, Kind.TEST_SIGNED)),
     OLD_LATE,
     replace(WHQL, digest="md5"),
@@ -457,7 +562,7 @@ CASES = (
     ),
 )
 BOTH = (None, False, True)
-BUILDS = (None, 7601, 9200, 9600, 10240, 14393, 19045, 26100)  # each side of every border
+BUILDS = (None, 7601, 9200, 9600, 10240, 10586, 14393, 19045, 26100)  # each side of every border
 VALUES: dict[str, tuple[object, ...]] = {
     "build": BUILDS,
     "architecture": ("", "x86", "x64"),
@@ -466,8 +571,15 @@ VALUES: dict[str, tuple[object, ...]] = {
     "no_integrity_checks": BOTH,
 }
 # What only some are asked for.
-FURTHER = {
-    Kind.CROSS_SIGNED: {"upgraded": BOTH},
+LATER: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(("upgraded", "boot_upgraded", "whql_required", OVER), BOTH),
+    "no_integrity_checks": (False,),  # which lifts what is refused, whatever the reason
+}
+FURTHER: dict[Kind, dict[str, tuple[object, ...]]] = {
+    Kind.CROSS_SIGNED: LATER,
+    Kind.MICROSOFT: LATER,
+    Kind.SELF_SIGNED: {"whql_required": BOTH},
+    Kind.UNSIGNED: {"whql_required": BOTH},
     Kind.ATTESTATION: {"server": BOTH},
     Kind.FLIGHT_SIGNED: {"flight_signing": BOTH},
 }
