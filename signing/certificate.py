@@ -121,6 +121,7 @@ class Certificate:
     signature: bytes
     tbs: bytes  # what its issuer signed
     key: PublicKeyTypes
+    is_usual: bool  # of a kind and size that is asked; another key makes nothing that holds
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -137,6 +138,10 @@ class Certificate:
 
     def is_valid_at(self, moment: datetime) -> bool:
         return self.not_before <= moment <= self.not_after
+
+    def made(self, signature: bytes, data: bytes, digest: str, scheme: Scheme) -> bool:
+        """Whether its key made a signature, as `holds`."""
+        return self.is_usual and _holds(self.key, signature, data, digest, scheme)
 
     def has_purpose(self, oid: str) -> bool:
         """Whether its own EKU extension allows it; without that extension anything is allowed."""
@@ -185,6 +190,7 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
         elif extension.critical and which not in _KNOWN_CRITICAL:
             unknown = which
     is_ca = bool(constraints and constraints.ca)
+    key = found.public_key()
     return Certificate(
         der=encoded,
         subject=subject,
@@ -207,7 +213,8 @@ def _read(found: x509.Certificate, encoded: bytes) -> Certificate:
         scheme=Scheme(oid, parameters),
         signature=found.signature,
         tbs=found.tbs_certificate_bytes,
-        key=found.public_key(),
+        key=key,
+        is_usual=_is_usual(key),
     )
 
 
@@ -248,7 +255,7 @@ def issued_by(child: Certificate, parent: Certificate) -> bool:
 
 @lru_cache(maxsize=_KEPT)
 def _issued_by(child: Certificate, parent: Certificate) -> bool:
-    return holds(parent.key, child.signature, child.tbs, child.digest, child.scheme)
+    return parent.made(child.signature, child.tbs, child.digest, child.scheme)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -266,21 +273,21 @@ def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, schem
 
     False for what is not known here as well: a kind of key, a curve, a digest.
     """
+    return _is_usual(key) and _holds(key, signature, data, digest, scheme)
+
+
+def _holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, scheme: Scheme) -> bool:
     kind, fixed = _SCHEMES.get(scheme.oid, ("", ""))
     algorithm = _HASHES.get(digest)
     if algorithm is None or fixed not in ("", digest):
         return False
     try:
-        if isinstance(key, rsa.RSAPublicKey) and _is_usual(key):
+        if isinstance(key, rsa.RSAPublicKey):
             if kind == "rsa":
                 key.verify(signature, data, padding.PKCS1v15(), algorithm)
                 return True
             return kind == "pss" and _pss_holds(key, signature, data, digest, scheme)
-        if (
-            kind == "ecdsa"
-            and isinstance(key, ec.EllipticCurvePublicKey)
-            and isinstance(key.curve, _CURVES)
-        ):
+        if isinstance(key, ec.EllipticCurvePublicKey) and kind == "ecdsa":
             key.verify(signature, data, ec.ECDSA(algorithm))
             return True
     except (InvalidSignature, MalformedError, *keys.UNREADABLE):
@@ -288,16 +295,19 @@ def holds(key: PublicKeyTypes, signature: bytes, data: bytes, digest: str, schem
     return False
 
 
-def _is_usual(key: rsa.RSAPublicKey) -> bool:
-    if not _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA:
-        return False
-    return key.public_numbers().e < _LARGEST_EXPONENT
+def _is_usual(key: PublicKeyTypes) -> bool:
+    """Of a kind and a size that signers have; others cost seconds, or prove nothing."""
+    if isinstance(key, rsa.RSAPublicKey):
+        is_sized = _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA
+        return is_sized and key.public_numbers().e < _LARGEST_EXPONENT
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)
 
 
 def bare_digest(key: PublicKeyTypes, signature: bytes, expected: bytes) -> bool:
     """Whether an RSA key signed the digest itself, without the DigestInfo of PKCS #1 around it.
 
-    VeriSign's timestamp service did until about 2012. Fit for nothing but its countersignatures.
+    The services of VeriSign and Symantec did, until 2019 at least. Fit for nothing but their
+    countersignatures.
     """
     if not isinstance(key, rsa.RSAPublicKey) or not _is_usual(key):
         return False

@@ -141,7 +141,7 @@ def _holds(message: SignedData, made: SignerInfo, signer: Certificate) -> bool:
     content = hashlib.new(made.digest, message.content, usedforsecurity=False).digest()
     if kind != _INDIRECT_DATA or stated != content:
         return False
-    return certificate.holds(signer.key, made.signature, made.signed, made.digest, made.scheme)
+    return signer.made(made.signature, made.signed, made.digest, made.scheme)
 
 
 # --- what the databases say ---------------------------------------------------------------

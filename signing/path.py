@@ -210,23 +210,30 @@ def flaws(chain: Chain, purpose: str, at: datetime | None) -> tuple[Fault, ...]:
 
     `at`: aware; None leaves validity out, as the kernel does.
     """
+    lasting = _lasting_flaws(chain, purpose)
+    return lasting if at is None else (*lasting, *_flaws_then(chain, purpose, at))
+
+
+def _flaws_then(chain: Chain, purpose: str, at: datetime) -> Iterable[Fault]:
+    yield from _root_flaws(chain, purpose, at)
+    for each in chain.certificates:
+        if at > each.not_after:
+            clause = f"the certificate of {_quoted(each)} ran out on {each.not_after.date()}"
+            yield Fault(Flaw.EXPIRED, clause)
+        if at < each.not_before:
+            clause = f"the certificate of {_quoted(each)} began only on {each.not_before.date()}"
+            yield Fault(Flaw.NOT_YET_VALID, clause)
+
+
+@lru_cache(maxsize=_KEPT)
+def _lasting_flaws(chain: Chain, purpose: str) -> tuple[Fault, ...]:
+    """Those that no clock changes: the same for all files of one signer."""
     found = [*_purpose_flaws(chain, purpose), *_issuing_flaws(chain)]
-    if at is not None:
-        found += _root_flaws(chain, purpose, at)
     for each in chain.certificates:
         if each.unknown:
             found.append(Fault(Flaw.EXTENSION, f"{_quoted(each)} asks for what is not known here"))
         if reason := roots.disallowed(each.der):
             found.append(Fault(Flaw.DISTRUSTED, f"{_quoted(each)} is distrusted: {reason}"))
-        if at is not None and at > each.not_after:
-            day = each.not_after.date()
-            found.append(
-                Fault(Flaw.EXPIRED, f"the certificate of {_quoted(each)} ran out on {day}")
-            )
-        if at is not None and at < each.not_before:
-            day = each.not_before.date()
-            clause = f"the certificate of {_quoted(each)} began only on {day}"
-            found.append(Fault(Flaw.NOT_YET_VALID, clause))
     if chain.is_weak:
         worst = next(each for each in chain.issued if each.digest not in STRONG)
         kind = (worst.digest or "an unknown digest").upper()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from signing import certificate, path, signed_data, timestamp
+from signing import path, signed_data, timestamp
 from signing.certificate import CODE_SIGNING, STRONG, Certificate
 from signing.errors import MalformedError
 from signing.path import Chain, Fault, Flaw, Trust
@@ -184,7 +184,7 @@ def _problem(
     # (5) Who made it.
     if signer is None:
         return "the certificate of its signer is not in it, or cannot be read", False
-    if not certificate.holds(signer.key, made.signature, made.signed, made.digest, made.scheme):
+    if not signer.made(made.signature, made.signed, made.digest, made.scheme):
         return f"the key of '{signer.name}' did not make it", False
     # (3), (6) Only now does it count what it says.
     if not named.is_intact:

@@ -7,9 +7,9 @@ Two kinds, both unsigned attributes of the signature they are about:
 
 What has to hold, in this order:
 1. it is about this signature: digest and kind of content;
-2. its signer's key made it. Countersignatures of VeriSign until about 2012 hold the digest bare,
-   without the DigestInfo of PKCS #1: 31 % of old drivers. That form is accepted here, for RSA
-   countersignatures, and nowhere else;
+2. its signer's key made it. Countersignatures of VeriSign and Symantec, until 2019 at least, hold
+   the digest bare, without the DigestInfo of PKCS #1: 31 % of old drivers. That form is accepted
+   here, for RSA countersignatures, and nowhere else;
 3. its signer's certificate is in the file and leads to a root trusted for timestamps, at the time
    that it states (RFC 3161, 4: a service whose certificate has run out later was good then).
 
@@ -249,7 +249,7 @@ def _refused(basis: Timestamp, reason: str) -> Timestamp:
 def _holds(made: SignerInfo, signer: Certificate, *, bare: bool) -> bool:
     if not made.signed:
         return False
-    if certificate.holds(signer.key, made.signature, made.signed, made.digest, made.scheme):
+    if signer.made(made.signature, made.signed, made.digest, made.scheme):
         return True
     expected = _digest_of(made.signed, made.digest)
     return bare and certificate.bare_digest(signer.key, made.signature, expected)
