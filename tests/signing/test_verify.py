@@ -272,6 +272,29 @@ def test_which_of_several_speaks(name: str) -> None:
     assert found.best.signature.origin is origin
 
 
+@pytest.mark.parametrize("pages", ["sha1", "sha256"])
+def test_page_hashes_have_to_fit(pages: str) -> None:
+    table = signed.page_table(stub(), pages)
+    changed = table[:10] + bytes((table[10] ^ 1,)) + table[11:]
+    for stored, kind in (
+        (table, Kind.ORGANISATION),
+        (changed, Kind.TAMPERED),
+        (b"", Kind.TAMPERED),
+    ):
+        content = about(stub(), pages=pages, table=stored)
+        found = report(signed.signed(stub(), message(content, [How(authorities.publisher())])))
+        assert found.kind is kind
+        assert found.vouchers[0].signature.has_pages
+        assert found.vouchers[0].signature.pages_fit is (stored == table)
+
+
+@pytest.mark.parametrize(("count", "kind"), [(8, Kind.ORGANISATION), (9, Kind.UNREADABLE)])
+def test_more_signatures_than_a_file_has(count: int, kind: Kind) -> None:
+    found = report(signed.signed(stub(), *[_message()] * count))
+    assert found.kind is kind
+    assert ("more than 8 signatures" in found.problem) is (count > 8)
+
+
 def test_one_that_a_kernel_takes_is_enough() -> None:
     """Several verdicts: the better answer of each, and the reason of what is named."""
     both, none = Verdict(YES, YES, "both"), Verdict(NO, NO, "none")
