@@ -615,7 +615,7 @@ def test_no_changed_signature_is_believed() -> None:
     behind = table.index(encoded(leaf())) + len(encoded(leaf()))
     version = table.index(b"\x02\x01\x01", behind) + 2
     sha256 = table.index(bytes.fromhex("608648016503040201"), behind) + 9
-    rsa = table.index(bytes.fromhex("2a864886f70d010101"), sha256) + 9
+    rsa = table.index(bytes.fromhex("2a864886f70d0101"), sha256) + 9  # by itself or with a digest
     nulls = {at + more for at in (sha256, rsa) if table[at : at + 2] == b"\5\0" for more in (0, 1)}
     free = {4, 5, *range(32, content), version, *nulls}
     free |= set(range(len(table) - 7, len(table)))
