@@ -79,13 +79,17 @@ class Cursor:
         return tag, start, stop
 
     def _expect(self, tag: int) -> tuple[int, int]:
-        # Nearly all values are short ones: what `_header` does, without the call.
-        at, data = self.at, self.data
-        if at + 2 <= self.end and data[at] == tag and (length := data[at + 1]) < 0x80:
-            start = at + 2
-            stop = start + length
-            if stop <= self.end:
-                self.at = stop
+        # Nearly all values are short, or have two bytes of length: `_header` without the call.
+        at, data, end = self.at, self.data, self.end
+        if at + 2 <= end and data[at] == tag:
+            start, length = at + 2, data[at + 1]
+            if length == 0x82 and at + 4 <= end and data[start]:
+                length = data[start] << 8 | data[start + 1]
+                start += 2
+            elif length >= 0x80:
+                start = end + 1  # it takes `_header` to say
+            if start + length <= end:
+                self.at = stop = start + length
                 return start, stop
         if self.peek() != tag:
             raise self.fail(f"tag {tag:#04x} was expected, not {self.peek():#04x}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib  # noqa: F401  (as below)
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
