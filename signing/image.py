@@ -34,8 +34,9 @@ _MAX_PE_OFFSET = 0x10000
 _MAX_SECTIONS = 96  # the loader's own limit
 _MOST_ODDITIES = 8
 _MAX_ENTRIES = 16  # of the table; more are free work for us
-_SECTION = struct.Struct("<8s8xII16x")
+_SECTION = struct.Struct("<8s8xII12xI")
 _ENTRY = struct.Struct("<IHH")
+_EXECUTABLE, _WRITABLE = 0x2000_0000, 0x8000_0000  # IMAGE_SCN_MEM_EXECUTE, _WRITE
 _STRUCTURE = "executable"
 
 
@@ -68,6 +69,8 @@ class Image:
     table_size: int
     size: int  # of the file
     oddities: tuple[str, ...]  # clauses
+    section_alignment: int = PAGE  # in memory
+    writable_code: str = ""  # the first section that is both writable and executable
 
     @property
     def is_signed(self) -> bool:
@@ -106,7 +109,7 @@ def read(stream: Stream) -> Image:
 
 def _image(headers: bytes, start: int, size: int) -> Image:
     signature, machine, count, optional_size = struct.unpack_from("<4sHH12xH2x", headers)
-    kind, headers_size, subsystem = struct.unpack_from("<H58xI4xH", headers, 24)
+    kind, alignment, headers_size, subsystem = struct.unpack_from("<H30xI24xI4xH", headers, 24)
     if signature != b"PE\0\0" or kind not in (0x10B, 0x20B):
         raise MalformedError(_STRUCTURE, start, "it has no header that Windows reads")
     if count > _MAX_SECTIONS:
@@ -118,7 +121,7 @@ def _image(headers: bytes, start: int, size: int) -> Image:
     at, length = struct.unpack_from("<II", headers, entry) if has_entry else (0, 0)
     if not at or not length:
         at = length = 0
-    sections = _sections(headers, 24 + optional_size, count)
+    sections, writable_code = _sections(headers, 24 + optional_size, count)
     made = Image(
         machine=MACHINES.get(machine, f"{machine:#06x}"),
         subsystem=subsystem,
@@ -130,18 +133,30 @@ def _image(headers: bytes, start: int, size: int) -> Image:
         table_size=length,
         size=size,
         oddities=_oddities(sections, headers_size, at, length, size),
+        section_alignment=alignment,
+        writable_code=writable_code,
     )
     _check_extent(made, start + 24 + optional_size + 40 * count)
     return made
 
 
-def _sections(headers: bytes, at: int, count: int) -> tuple[Section, ...]:
-    found = []
+def _sections(headers: bytes, at: int, count: int) -> tuple[tuple[Section, ...], str]:
+    """(those that lie in the file, by where they lie; the first that is writable code)."""
+    found: list[Section] = []
+    writable_code = ""
     for index in range(count):
-        name, size, start = _SECTION.unpack_from(headers, at + 40 * index)
+        encoded, size, start, flags = _SECTION.unpack_from(headers, at + 40 * index)
+        name = encoded.rstrip(b"\0").decode("latin-1")
+        if flags & _EXECUTABLE and flags & _WRITABLE:
+            writable_code = writable_code or printable(name)
         if size:
-            found.append(Section(name.rstrip(b"\0").decode("latin-1"), start, size))
-    return tuple(sorted(found, key=lambda section: section.start))
+            found.append(Section(name, start, size))
+    return tuple(sorted(found, key=lambda section: section.start)), writable_code
+
+
+def printable(text: str) -> str:
+    """What a file calls things must not steer a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text) or "?"
 
 
 def _check_extent(made: Image, headers_end: int) -> None:

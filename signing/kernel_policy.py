@@ -330,8 +330,10 @@ def _for_digest(verdict: Verdict, signature: Signature, way: Way | None, kernel:
     if Answer.YES not in (verdict.boot, verdict.demand):
         return verdict
     digests = {signature.algorithm, signature.signer_algorithm}
-    if "md5" in digests:
-        why = f"{verdict.reason}, but it rests on MD5, of which no document speaks"
+    above = {each.digest for each in way.chain.issued} if way is not None else set()
+    if {"md5", ""} & (digests | above):
+        worst = "MD5" if "md5" in digests | above else "a digest that is not known here"
+        why = f"{verdict.reason}, but it rests on {worst}, of which no document speaks"
         return doubted(verdict, why)
     is_old = kernel.build is not None and kernel.build <= _WINDOWS_7
     if is_old and (digests & STRONG or (way is not None and not way.chain.is_weak)):

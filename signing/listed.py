@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from signing import kernel_policy
+from signing import kernel_policy, memory_integrity
 from signing.block_list import Denied, Identity
+from signing.image import Image
 from signing.kernel import Kernel, Kind, Verdict
 from signing.report import Voucher
 
@@ -23,6 +24,10 @@ class Listed:
     advised: Denied | None = None
     unsure: str = ""
     excepted: bool | None = None
+
+    def beside(self, image: Image, kernel: Kernel) -> Listed:
+        """The same with what the form of a driver adds."""
+        return replace(self, unsure=self.unsure or memory_integrity.doubt(image, kernel))
 
     def heard(self, voucher: Voucher, kernel: Kernel) -> Voucher:
         """A voucher, and what a kernel says to it now that the policies were asked."""

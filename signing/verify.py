@@ -154,7 +154,8 @@ class Verifier:
             digests |= image.digests(stream, layout, missing) if missing else {}
             vouchers += self._from_catalogs(digests)
         vouchers = _ordered(vouchers)
-        listed = self._denied(stream, layout, digests, vouchers, about)
+        named = self._denied(stream, layout, digests, vouchers, about)
+        listed = named.beside(layout, self.kernel)
         return self._concluded(layout.machine, digests, vouchers, listed, odd)
 
     def _denied(

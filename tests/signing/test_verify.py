@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from signing import image
 from signing.block_list import Denied, Identity
 from signing.errors import TamperedError
 from signing.kernel import Answer, Kernel, Kind, Verdict, together
@@ -698,3 +699,53 @@ def test_a_large_file_is_read_in_pieces(tmp_path: Path) -> None:
     assert set(found.digests) == {"sha1", "sha256"}
     assert peak < 8 << 20
     assert spent < 3.0
+
+
+# --- what else speaks against a kernel's yes ------------------------------------------------
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha1", "sha256"])
+def test_a_certificate_of_md5_on_the_way_up(digest: str) -> None:
+    """Flame's CA was forged through MD5, below a root of Microsoft's."""
+    signer = issue(Shape("Signer", ec_key(33), digest=digest), authorities.root())
+    found = report(signed.signed(stub(), _message(How(signer))), kernel=TESTS)
+    expected = OPEN if digest == "md5" else YES
+    assert answers(found) == (expected, expected)
+    assert ("it rests on MD5" in found.verdict.reason) is (digest == "md5")
+
+
+def _formed(*, flags: int = 0x6000_0020, alignment: int = 0x1000) -> bytes:
+    """A stub whose first section has those flags, signed."""
+    content = bytearray(stub())
+    start = int.from_bytes(content[60:64], "little")
+    content[start + 24 + 32 : start + 24 + 36] = alignment.to_bytes(4, "little")
+    size = int.from_bytes(content[start + 20 : start + 22], "little")
+    at = start + 24 + size + 36
+    content[at : at + 4] = flags.to_bytes(4, "little")
+    made = message(about(bytes(content), "sha256"), [How(authorities.publisher())])
+    return signed.signed(bytes(content), made)
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({}, ""),
+        ({"flags": 0xE200_0020}, "its section .text is both writable and executable"),
+        ({"flags": 0xC000_0040}, ""),  # data
+        ({"alignment": 0x80}, "its sections are aligned to 128 bytes"),
+        ({"alignment": 0x2000}, ""),
+    ],
+)
+def test_memory_integrity(form: dict[str, int], words: str) -> None:
+    driver = _formed(**form)
+    for hvci in (True, False, None):
+        found = report(driver, kernel=replace(TESTS, hvci=hvci))
+        doubtful = bool(words) and hvci is True
+        assert answers(found) == ((OPEN, OPEN) if doubtful else (YES, YES))
+        assert (words in found.verdict.reason) is (doubtful or not words)
+
+
+@pytest.mark.parametrize("sample", real("signed/legacy_sha1/AsIO64.sys"))
+def test_a_driver_of_an_old_kit_under_memory_integrity(sample: Path) -> None:
+    """Its section INIT is discardable, writable and executable."""
+    assert image.read(io.BytesIO(read_real(sample))).writable_code == "INIT"
