@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,18 +153,6 @@ def test_a_folder_that_is_a_link(tree: Bootable, tmp_path: Path) -> None:
     _, gaps = drivers(tree)
     (gap,) = gaps
     assert "was not followed" in gap.reason
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_a_folder_that_cannot_be_read(tree: Bootable) -> None:
-    folder = tree.root / DRIVERS / "closed"
-    folder.mkdir()
-    folder.chmod(0)
-    try:
-        _, gaps = drivers(tree)
-    finally:
-        folder.chmod(stat.S_IRWXU)
-    assert any(gap.source.path.endswith("closed") for gap in gaps)
 
 
 def test_a_folder_that_is_a_file(tree: Bootable) -> None:

@@ -440,8 +440,8 @@ def test_a_catalog_is_judged_once() -> None:
             return [_Counted(each, reads) for each in found]
 
     made = verifier(catalogs=Counted([listing(stub(), signed.stub(b"other"))]))
-    for image in (stub(), signed.stub(b"other"), stub()):
-        assert made.verify(io.BytesIO(image)).kind is Kind.ORGANISATION
+    for content in (stub(), signed.stub(b"other"), stub()):
+        assert made.verify(io.BytesIO(content)).kind is Kind.ORGANISATION
     assert reads == ["0.cat"]
 
 

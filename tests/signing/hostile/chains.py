@@ -28,7 +28,7 @@ from tests.builders.signed import How, message
 from tests.signing.hostile.wrong import LATE, UNTRUSTED, Wrong, by, of
 
 _UNKNOWN = ("1.3.6.1.4.1.99999.7", sequence())
-_NAMES = ("2.5.29.30", sequence(tagged(0xA0, sequence(sequence(tagged(0x82, b"example.org"))))))
+_NAMES = ("2.5.29.30", sequence(tagged(0xA0, sequence(tagged(0x82, b"example.org")))))
 _WHQL = "1.3.6.1.4.1.311.10.3.5"
 _OF_WINDOWS = "1.3.6.1.4.1.311.10.3.6"
 
