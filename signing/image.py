@@ -26,6 +26,7 @@ from signing.errors import MalformedError
 LARGEST_TABLE = 4 << 20  # page hashes of the largest drivers take a few hundred KiB
 PAGE = 4096
 MACHINES = {0x14C: "x86", 0x8664: "x64", 0xAA64: "arm64", 0x1C4: "arm", 0x200: "ia64"}
+NATIVE = 1  # subsystem of drivers
 PKCS_SIGNED_DATA = 2  # wCertificateType
 
 _CHUNK = 1 << 17  # larger ones are new memory each time, and cost a tenth of the hashing

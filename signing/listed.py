@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from signing import kernel_policy, memory_integrity
 from signing.block_list import Denied, Identity
-from signing.image import Image
-from signing.kernel import Kernel, Kind, Verdict
+from signing.image import NATIVE, Image
+from signing.kernel import Answer, Kernel, Kind, Verdict
 from signing.report import Voucher
 
 Blocks = Callable[[Identity], Denied | None]  # what lists say of a file
@@ -24,10 +24,12 @@ class Listed:
     advised: Denied | None = None
     unsure: str = ""
     excepted: bool | None = None
+    unfit: str = ""  # why no kernel of that machine loads it, as a clause
 
     def beside(self, image: Image, kernel: Kernel) -> Listed:
         """The same with what the form of a driver adds."""
-        return replace(self, unsure=self.unsure or memory_integrity.doubt(image, kernel))
+        unsure = self.unsure or memory_integrity.doubt(image, kernel)
+        return replace(self, unsure=unsure, unfit=_unfit(image, kernel))
 
     def heard(self, voucher: Voucher, kernel: Kernel) -> Voucher:
         """A voucher, and what a kernel says to it now that the policies were asked."""
@@ -40,4 +42,12 @@ class Listed:
 
     def restricted(self, verdict: Verdict) -> Verdict:
         """What a kernel takes otherwise, a policy in force may refuse."""
+        if self.unfit:
+            return Verdict(Answer.NO, Answer.NO, self.unfit)
         return kernel_policy.doubted(verdict, self.unsure) if self.unsure else verdict
+
+
+def _unfit(image: Image, kernel: Kernel) -> str:
+    if image.subsystem != NATIVE or kernel.architecture in ("", image.machine):
+        return ""
+    return f"it is made for {image.machine} machines, and that Windows is {kernel.architecture}"

@@ -207,7 +207,7 @@ class Verifier:
             verdict = listed.restricted(kernel_policy.unsigned(self.kernel, catalogs_known=known))
         else:
             verdict = self._verdict(vouchers)
-            if kind is not Kind.TAMPERED and not self._knows_catalogs():
+            if kind is not Kind.TAMPERED and not self._knows_catalogs() and not listed.unfit:
                 verdict = kernel_policy.unless_listed(verdict)
         return Report(
             machine=machine,

@@ -69,7 +69,7 @@ def judge(
         *_imports(target, found),
         *_product(target.culprit, found),
         *_age(target.culprit, found, rules.want),
-        *filter(None, (acceptable(content, rules),)),
+        *_signature(target, found, content, rules),
     )
     risks = (
         *_build_risks(target, found, component),
@@ -77,6 +77,12 @@ def judge(
         *_unknowns(target, found),
     )
     return Judgement(found, refusals, risks, tuple(_notes(target, found, rules)))
+
+
+def _signature(target: Target, found: Image, content: bytes, rules: Rules) -> Iterator[str]:
+    """Of a file for other machines that is said already."""
+    if found.machine == target.machine and (reason := acceptable(content, rules)):
+        yield reason
 
 
 def acceptable(content: bytes, rules: Rules) -> str:

@@ -593,9 +593,9 @@ def test_a_machine_full_of_drivers_takes_no_time(xml: Path) -> None:
         for number in range(400)
     ]
     denied(found, DRIVER)  # the index is made once
-    start = time.perf_counter()
+    start = time.process_time()
     assert [denied(found, one) for one in drivers] == [None] * 400
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("policy_file", real("signed/winefi_winsipolicy.p7b"))

@@ -326,7 +326,7 @@ def test_damage_is_refused_in_one_way_and_in_no_time() -> None:
     read, slowest = 0, 0.0
     for number in range(MUTATIONS):
         bad = mutated(samples[number % len(samples)], rng)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             found = ci_policy.parse(bad)
         except SigningError:
@@ -334,6 +334,6 @@ def test_damage_is_refused_in_one_way_and_in_no_time() -> None:
         else:
             read += 1
             assert len(found.name) < 10_000
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
     assert slowest < 0.5
     assert 0 < read < MUTATIONS  # some damage changes a name or a hash: a list like any other

@@ -216,10 +216,10 @@ BOMB = b"""<?xml version="1.0"?>
     ],
 )
 def test_hostile_documents_are_refused(data: bytes, problem: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(MalformedError, match=problem):
         ci_policy_xml.parse(data)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 5
 
 
 # --- damage ------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_damage_is_refused_in_one_way_and_in_no_time() -> None:
     read, slowest = 0, 0.0
     for _ in range(MUTATIONS):
         bad = mutated(FULL, rng)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             found = ci_policy_xml.parse(bad)
         except SigningError:
@@ -265,6 +265,6 @@ def test_damage_is_refused_in_one_way_and_in_no_time() -> None:
         else:
             read += 1
             assert len(found.rules) < 50
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
     assert slowest < 0.5
     assert 0 < read < MUTATIONS

@@ -22,7 +22,7 @@ from signing.path import Trust
 from signing.report import About, Report
 from signing.signature import Origin
 from signing.verify import CatalogRef, Verifier
-from tests.builders import authenticode, authorities, catalogs, signed
+from tests.builders import authenticode, authorities, catalogs, pe, signed
 from tests.builders.authorities import NOW, YEAR, Shape, ec_key, issue
 from tests.builders.catalogs import Details, Member
 from tests.builders.signed import How, about, countersignature, message, nested, token
@@ -136,7 +136,7 @@ REAL: dict[str, tuple[Kind, str, Answer]] = {
     "legacy_sha1/AsIO64.sys": (Kind.CROSS_SIGNED, "x64", YES),
     "legacy_sha1/gdrv.sys": (Kind.CROSS_SIGNED, "x64", NO),
     "virtio_old/Win7_amd64_balloon.sys": (Kind.CROSS_SIGNED, "x64", NO),
-    "virtio_old/Wnet_x86_viostor.sys": (Kind.CROSS_SIGNED, "x86", YES),
+    "virtio_old/Wnet_x86_viostor.sys": (Kind.CROSS_SIGNED, "x86", NO),  # that kernel is of x64
     "virtio_old/Win8_amd64_balloon.sys": (Kind.SELF_SIGNED, "x64", NO),
     "arm_lumia/SOC__ABDA.sys": (Kind.UNSIGNED, "arm", NO),
     "winefi_bootmgfw.efi": (Kind.INBOX, "x64", YES),
@@ -749,3 +749,13 @@ def test_memory_integrity(form: dict[str, int], words: str) -> None:
 def test_a_driver_of_an_old_kit_under_memory_integrity(sample: Path) -> None:
     """Its section INIT is discardable, writable and executable."""
     assert image.read(io.BytesIO(read_real(sample))).writable_code == "INIT"
+
+
+@pytest.mark.parametrize("architecture", ["x64", "x86", "arm64", ""])
+def test_for_another_machine(architecture: str) -> None:
+    made = signed.good(pe.driver({"CompanyName": "Acme"}))
+    found = report(made, kernel=replace(TESTS, architecture=architecture))
+    fits = architecture in ("x64", "")
+    assert answers(found) == ((YES, YES) if fits else (NO, NO))
+    assert ("made for x64 machines" in found.verdict.reason) is not fits
+    assert bool(found.why_no_replacement(boot=False)) is not fits
