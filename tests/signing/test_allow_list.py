@@ -357,7 +357,7 @@ def test_many_rules_and_files_cost_little() -> None:
     start = time.process_time()
     for digest in digests[:2000]:
         assert allows(found, replace(DRIVER, digests={"sha256": digest})) is True
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
 
 
 def test_allowing_all_is_no_restriction() -> None:

@@ -595,7 +595,7 @@ def test_a_machine_full_of_drivers_takes_no_time(xml: Path) -> None:
     denied(found, DRIVER)  # the index is made once
     start = time.process_time()
     assert [denied(found, one) for one in drivers] == [None] * 400
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("policy_file", real("signed/winefi_winsipolicy.p7b"))

@@ -453,6 +453,6 @@ def test_the_most_entries_cost_little() -> None:
     """A byte an entry: some 250,000 of them fill the largest database."""
     count = (efi_variables.LARGEST - 28) // 17
     data = list_head(28 + 17 * count, 0, 17, OPAQUE) + bytes(17 * count)
-    started = time.monotonic()
+    started = time.process_time()
     assert sum(1 for _ in efi_variables.read_lists(data)) == count
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 10

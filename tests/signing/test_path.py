@@ -602,7 +602,7 @@ def test_what_a_message_brings_along_costs_little(name: str) -> None:
     pool = path.readable(HOSTILE[name]())
     began = time.process_time()
     found = path.chains(leaf, pool, Trust((_root().certificate,), windows=False))
-    assert time.process_time() - began < 0.2
+    assert time.process_time() - began < 2
     assert len(found) <= 12
     assert all(len(each.certificates) <= 11 for each in found)
 
