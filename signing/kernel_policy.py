@@ -7,6 +7,8 @@ Sources, by the names used below:
 - FAQ: Microsoft, "Driver Signing changes in Windows 10, version 1607" (hardware certification blog,
   26 July 2016): a fourth exception, boot-start drivers, until "future versions".
 - CHAPPELL, 2026: as in `cross_signed`, where the rules for what Microsoft did not sign are.
+- ATTESTED: MicrosoftDocs/windows-driver-docs, issues 1068 and 1868 and pull request 2062: what POLICY
+  says of Windows Server and attestation was never so, and became "not supported".
 - REQUIREMENTS: Microsoft, "Kernel-Mode Code Signing Requirements": embedded signatures of
   boot-start drivers; 32-bit Windows.
 - BCDEDIT: Microsoft, "BCDEdit /set": testsigning, nointegritychecks and Secure Boot.
@@ -291,11 +293,10 @@ def _by_kind(
 
 
 def _attestation(kernel: Kernel) -> Verdict:
+    """ATTESTED: on Servers Microsoft does not support it, and their kernels load it as others do."""
     said = "Microsoft signed it on its maker's word"
-    if kernel.server:
-        return Verdict(Answer.NO, Answer.NO, f"{said}, which Windows Server does not load")
-    if kernel.build is None or kernel.server is None:
-        why = f"{said}, which only Windows 10 and later load, and no Server"
+    if kernel.build is None:
+        why = f"{said}, for Windows 10 and later"
         return Verdict(Answer.UNKNOWN, Answer.UNKNOWN, why)
     if kernel.build < WINDOWS_10:
         why = f"{said}, for Windows 10 and later"

@@ -272,18 +272,20 @@ def test_a_damaged_catalog_is_told_and_decides_nothing(tree: Bootable, root: Pat
     assert any(gap["path"].endswith("oem1.cat") for gap in found["gaps"])
 
 
-@pytest.mark.parametrize("sample", WHQL)
-def test_a_file_for_a_target(tree: Bootable, sample: Path, root: Path) -> None:
+@pytest.mark.parametrize("late", real("signed/legacy_sha1/gdrv.sys"))
+@pytest.mark.parametrize("other", real("signed/virtio_old/Win7_x86_balloon.sys"))
+def test_a_file_for_a_target(tree: Bootable, late: Path, other: Path) -> None:
     """Would that Windows load this replacement?"""
-    _, alone = verified(sample, "--target", tree.root)
-    (file,) = alone["files"]
-    assert (file["class"], file["loads"]["demand"]) == ("attestation", "unknown")  # Server or not
-    tree.edit("Control\\ProductOptions", {"ProductType": "WinNT"})
-    code, found = verified(sample, "--target", tree.root)
-    assert (code, found["files"][0]["loads"]["boot"]) == (0, "yes")
-    tree.edit("Control\\ProductOptions", {"ProductType": "ServerNT"})
-    code, found = verified(sample, "--target", tree.root)
+    code, found = verified(late, "--target", tree.root)
+    (file,) = found["files"]
+    assert (code, file["class"], file["loads"]["demand"]) == (0, "cross-signed", "yes")
+    assert "Secure Boot is off" in file["reason"]  # this one starts by BIOS
+    tree.edit("Control\\CI\\Policy", {"WhqlSettings": 2})
+    code, found = verified(late, "--target", tree.root)
     assert (code, found["files"][0]["loads"]["boot"]) == (20, "no")
+    code, found = verified(other, "--target", tree.root)
+    assert (code, found["files"][0]["loads"]["boot"]) == (20, "no")
+    assert "made for x86 machines" in found["files"][0]["reason"]
 
 
 def test_nothing_is_changed(tree: Bootable, root: Path) -> None:
