@@ -32,6 +32,7 @@ PKCS_SIGNED_DATA = 2  # wCertificateType
 _CHUNK = 1 << 17  # larger ones are new memory each time, and cost a tenth of the hashing
 _HEAD = 4096
 _MAX_PE_OFFSET = 0x10000
+_LARGEST_HEADERS = 1 << 20  # they are read whole, for their page hash
 _MAX_SECTIONS = 96  # the loader's own limit
 _MOST_ODDITIES = 8
 _MAX_ENTRIES = 16  # of the table; more are free work for us
@@ -150,7 +151,7 @@ def _sections(headers: bytes, at: int, count: int) -> tuple[tuple[Section, ...],
         name = encoded.rstrip(b"\0").decode("latin-1")
         if flags & _EXECUTABLE and flags & _WRITABLE:
             writable_code = writable_code or printable(name)
-        if size:
+        if size and start:  # without a place it is not in the file, whatever its size
             found.append(Section(name, start, size))
     return tuple(sorted(found, key=lambda section: section.start)), writable_code
 
@@ -166,6 +167,8 @@ def _check_extent(made: Image, headers_end: int) -> None:
         if section.start < end:
             raise MalformedError(_STRUCTURE, section.start, "its sections overlap")
         end = section.start + section.size
+    if made.headers_size > _LARGEST_HEADERS:
+        raise MalformedError(_STRUCTURE, 0, f"headers of {made.headers_size:,} bytes")
     if not headers_end <= made.headers_size <= made.size or end > made.size:
         raise MalformedError(_STRUCTURE, made.size, "it ends before its own contents do")
     if made.is_signed:

@@ -7,7 +7,7 @@ Sources, by the names used below:
 - FAQ: Microsoft, "Driver Signing changes in Windows 10, version 1607" (hardware certification blog,
   26 July 2016): a fourth exception, boot-start drivers, until "future versions".
 - CHAPPELL, 2026: as in `cross_signed`, where the rules for what Microsoft did not sign are.
-- ATTESTED: MicrosoftDocs/windows-driver-docs, issues 1068 and 1868 and pull request 2062: what POLICY
+- ATTESTED: MicrosoftDocs/windows-driver-docs, issues 1068 and 1868, pull request 2062: what POLICY
   says of Windows Server and attestation was never so, and became "not supported".
 - REQUIREMENTS: Microsoft, "Kernel-Mode Code Signing Requirements": embedded signatures of
   boot-start drivers; 32-bit Windows.
@@ -293,7 +293,7 @@ def _by_kind(
 
 
 def _attestation(kernel: Kernel) -> Verdict:
-    """ATTESTED: on Servers Microsoft does not support it, and their kernels load it as others do."""
+    """ATTESTED: on Servers Microsoft does not support it, and their kernels load it all the same."""
     said = "Microsoft signed it on its maker's word"
     if kernel.build is None:
         why = f"{said}, for Windows 10 and later"

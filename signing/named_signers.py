@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from signing.block_list import Link, Signer
 from signing.certificate import Certificate
-from signing.signature import Signature
+from signing.signature import Signature, Way
 
 _DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512")
 
@@ -22,10 +22,22 @@ def named_signers(signatures: Iterable[Signature]) -> tuple[Signer, ...]:
     return tuple(_signer(each, each.signer) for each in signatures if each.signer is not None)
 
 
+def certain_signers(found: Iterable[tuple[Signature, Way | None]]) -> tuple[Signer, ...]:
+    """For rules that allow: each with the one way that makes it good, and nobody else's names."""
+    return tuple(
+        _made(each.signer, way.chain.certificates)
+        for each, way in found
+        if each.signer is not None and way is not None
+    )
+
+
 def _signer(judged: Signature, leaf: Certificate) -> Signer:
     # All ways up: a rule may name any of the certificates, and the leaf's issuer is the second.
     ways = [each for way in judged.ways for each in way.chain.certificates]
-    chain = tuple(dict.fromkeys(ways)) or (leaf,)
+    return _made(leaf, tuple(dict.fromkeys(ways)) or (leaf,))
+
+
+def _made(leaf: Certificate, chain: tuple[Certificate, ...]) -> Signer:
     return Signer(
         publisher=leaf.name,
         chain=tuple(Link(_tbs_digests(each), each.name) for each in chain),

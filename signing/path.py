@@ -153,7 +153,11 @@ class _Search:
     def climb(self, way: tuple[Certificate, ...]) -> None:
         """Depth is bounded by `_DEEPEST`, breadth by the steps that are left."""
         last = way[-1]
-        if any(each.der == last.der and self._end(way, each) for each in self._of(last)):
+        ends = [each for each in self._of(last) if each.der == last.der]
+        for each in ends:
+            self._end(way, each)
+        # Whom a person believes may have somebody of Windows' own above him.
+        if any(each.store is not Store.ORGANISATION for each in ends):
             return
         if last.is_self_issued or len(way) > _DEEPEST:
             return
@@ -177,10 +181,9 @@ class _Search:
     def _of(self, last: Certificate) -> tuple[Anchor, ...]:
         return self.trust.anchors(last.subject)
 
-    def _end(self, way: tuple[Certificate, ...], anchor: Anchor) -> bool:
+    def _end(self, way: tuple[Certificate, ...], anchor: Anchor) -> None:
         if len(self.found) < _MOST_CHAINS:
             self.found.append(Chain(way, anchor))
-        return True
 
     def _is_issued(self, child: Certificate, parent: Certificate) -> bool:
         self.steps -= 1

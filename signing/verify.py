@@ -29,7 +29,7 @@ from signing.errors import MalformedError, SigningError
 from signing.image import Image, Stream
 from signing.kernel import Answer, Kernel, Kind, Verdict, together
 from signing.listed import Blocks, Excepted, Listed, Unsure
-from signing.named_signers import named_signers
+from signing.named_signers import certain_signers, named_signers
 from signing.path import Trust
 from signing.report import GOOD, About, Report, Voucher, heard, is_changed
 from signing.signature import Origin, Signature
@@ -68,6 +68,10 @@ class Catalogs(Protocol):
     def find(self, digest: bytes) -> Sequence[CatalogRef]: ...
 
 
+class _NoCatalogError(MalformedError):
+    """A message that lists nothing for anybody. Never leaves this room."""
+
+
 _UNKNOWN = Kernel()
 _NOTHING_ODD: tuple[tuple[str, ...], bool] = ((), False)
 
@@ -95,14 +99,16 @@ class Verifier:
 
     def verify(self, stream: Stream, about: About | None = None) -> Report:
         """The report of an executable or of any other file. Raises OSError, and nothing else."""
+        self._lost = False
         try:
             layout = image.read(stream)
         except MalformedError as exc:
             return self._plain(stream, about, exc)
+        about = about or About()
         try:
-            return self._executable(stream, layout, about or About())
+            return self._executable(stream, layout, about)
         except SigningError as exc:
-            return self._unreadable(layout.machine, str(exc))
+            return self._despite(stream, layout, about, str(exc))
 
     # --- executables ----------------------------------------------------------------------
 
@@ -177,12 +183,15 @@ class Verifier:
                 known["flat-sha256"] = _flat(stream)["sha256"]
         signers = named_signers(each.signature for each in vouchers)
         identity = Identity(known, about.names, about.version, signers)
+        # What allows must not be talked into it: by signers alone that were found good.
+        good = (each for each in heard(vouchers) if each.kind in GOOD)
+        sure = replace(identity, signers=certain_signers((one.signature, one.way) for one in good))
         is_program = layout is not None  # policies know no other files
         return Listed(
             self.blocked(identity) if self.blocked else None,
             self.advised(identity) if self.advised else None,
-            self.unsure(identity) if self.unsure and is_program else "",
-            self.excepted(identity) if self.excepted and is_program else None,
+            self.unsure(sure) if self.unsure and is_program else "",
+            self.excepted(sure) if self.excepted and is_program else None,
         )
 
     def _has_lists(self) -> bool:
@@ -253,6 +262,20 @@ class Verifier:
             problem=problem,
         )
 
+    def _despite(self, stream: Stream, layout: Image, about: About, problem: str) -> Report:
+        """Where its own signature cannot be read, a catalog that lists the file still speaks."""
+        try:
+            digests = image.digests(stream, layout, _CATALOG_DIGESTS) if self.catalogs else {}
+        except MalformedError:
+            digests = {}
+        vouchers = sorted(self._from_catalogs(digests), key=_rank)
+        if not any(each.kind in GOOD for each in vouchers):
+            return self._unreadable(layout.machine, problem)
+        listed = self._denied(stream, layout, digests, vouchers, about)
+        odd = ((f"its own signature cannot be read: {problem}",), True)
+        listed = listed.beside(layout, self.kernel)
+        return self._concluded(layout.machine, digests, vouchers, listed, odd)
+
     # --- other files ----------------------------------------------------------------------
 
     def _plain(self, stream: Stream, about: About | None, why: MalformedError) -> Report:
@@ -295,24 +318,30 @@ class Verifier:
             if not digest or self.catalogs is None:
                 continue
             for ref in self.catalogs.find(digest)[:_MOST_CATALOGS]:
-                found += map(self._voucher, self._listed(ref, algorithm, digest))
+                found += map(self._voucher, self._listed(ref, algorithm, digests))
                 if found and self._verdict(found).demand is Answer.YES:
                     return found
         return found
 
-    def _listed(self, ref: CatalogRef, algorithm: str, digest: bytes) -> tuple[Signature, ...]:
+    def _listed(
+        self, ref: CatalogRef, algorithm: str, digests: Mapping[str, bytes]
+    ) -> tuple[Signature, ...]:
         """The signatures of a catalog, as ones of the file; () where it does not list it now."""
+        digest = digests[algorithm]
         try:
             if ref.digest not in self._judged:
                 self._judged[ref.digest] = self._judge_catalog(ref.read(), ref.name)
             listing, signatures = self._judged[ref.digest]
             member = listing.find(digest)
-        except MalformedError:
+        except _NoCatalogError:
             return ()
         except (OSError, SigningError):
             self._lost = True  # it did list the file
             return ()
-        if member is None or member.digests.get(algorithm) != digest:
+        stated = member.digests if member is not None else {}
+        if stated.get(algorithm) != digest or any(
+            digests.get(each, value) != value for each, value in stated.items()
+        ):
             return ()
         return tuple(
             replace(each, algorithm=algorithm, digest=digest, place=ref.name) for each in signatures
@@ -321,7 +350,9 @@ class Verifier:
     def _judge_catalog(self, content: bytes, name: str) -> tuple[Catalog, tuple[Signature, ...]]:
         message = signed_data.read(content, "catalog")
         if (message.content_type, message.content_tag) != (catalog.TRUST_LIST, SEQUENCE):
-            raise MalformedError("catalog", 0, "it is another kind of message")
+            raise _NoCatalogError("catalog", 0, "it is another kind of message")
+        if not message.signers:
+            raise _NoCatalogError("catalog", 0, "nobody signed it")
         listing = catalog.read(message.content)
         # Every member is listed by what its signers signed; which one is asked for comes later.
         named = signature.Named("sha256", b"", is_intact=True, content_type=message.content_type)

@@ -759,3 +759,73 @@ def test_for_another_machine(architecture: str) -> None:
     assert answers(found) == ((YES, YES) if fits else (NO, NO))
     assert ("made for x64 machines" in found.verdict.reason) is not fits
     assert bool(found.why_no_replacement(boot=False)) is not fits
+
+
+# --- what allows is not talked into it ------------------------------------------------------
+
+
+def test_rules_that_allow_are_asked_for_good_signers_alone() -> None:
+    """A certificate that somebody put beside the file's own, or named in a bad catalog."""
+    borrowed = catalogs.catalog(
+        [Member(signed.file_digest(stub(), "sha256"))], makers.certified(makers.Shape("Borrowed"))
+    )
+    asked: list[Identity] = []
+
+    def unsure(identity: Identity) -> str:
+        asked.append(identity)
+        return ""
+
+    twice = signed.with_table(stub(), b"".join(map(signed.entry, (_message(), _message(STRANGE)))))
+    for content, shelf in ((twice, Shelf()), (good(), Shelf([borrowed]))):
+        asked.clear()
+        report(content, catalogs=shelf, unsure=unsure)
+        (identity,) = asked
+        assert [each.publisher for each in identity.signers] == ["Publisher"]
+
+
+def test_a_catalog_that_cannot_be_read_whole_leaves_it_open() -> None:
+    """The index has seen its list, and not what is around it."""
+    doubled = der.sequence(der.oid("1.2.3.4"), der.set_of([der.integer(1)]))
+    listed = listing(stub(), details=Details(unsigned=(doubled, doubled)))
+    made = verifier(catalogs=Shelf([listed]))
+    found = made.verify(io.BytesIO(stub()))
+    assert (found.kind, answers(found)) == (Kind.UNSIGNED, (OPEN, OPEN))
+    # It does not list the next file, and that is known.
+    after = made.verify(io.BytesIO(signed.stub(b"other")))
+    assert (after.kind, answers(after)) == (Kind.UNSIGNED, (NO, NO))
+
+
+def test_a_catalog_speaks_for_a_file_whose_own_signature_cannot_be_read() -> None:
+    broken = signed.with_table(stub(), signed.entry(b"\x30\x80" + bytes(30)))
+    assert report(broken).kind is Kind.UNREADABLE
+    found = report(broken, catalogs=Shelf([listing(stub())]))
+    assert found.kind is Kind.ORGANISATION
+    assert (
+        found.why_no_replacement(boot=False) == "bytes that nobody signed lie inside its signature"
+    )
+
+
+def test_a_member_whose_other_digest_is_not_the_files() -> None:
+    sha1, other = (signed.file_digest(each, "sha1") for each in (stub(), signed.stub(b"other")))
+    sha256 = signed.file_digest(signed.stub(b"other"), "sha256")
+    for tag, kind in ((sha1, Kind.UNSIGNED), (other, Kind.UNSIGNED)):
+        listed = catalogs.catalog([Member(sha256, tag=tag)], authenticode.publisher())
+        assert report(stub(), catalogs=Shelf([listed])).kind is kind
+
+
+def test_headers_of_no_possible_size() -> None:
+    content = bytearray(stub()) + bytes(2 << 20)
+    start = int.from_bytes(content[60:64], "little")
+    content[start + 24 + 60 : start + 24 + 64] = (2 << 20).to_bytes(4, "little")
+    assert report(bytes(content)).kind is Kind.UNREADABLE
+
+
+@pytest.mark.parametrize("sample", real("signed/whql_virtio_w11/viostor.sys"))
+def test_trust_in_the_middle_takes_nothing_from_windows(sample: Path) -> None:
+    content = read_real(sample)
+    way = of_windows(content).vouchers[0].way
+    assert way is not None
+    for trusted in way.chain.certificates:
+        made = Verifier(Trust((trusted.der,)), NOW, W10)
+        found = made.verify(io.BytesIO(content))
+        assert (found.kind, answers(found)) == (Kind.ATTESTATION, (YES, YES))
