@@ -293,7 +293,7 @@ def _by_kind(
 
 
 def _attestation(kernel: Kernel) -> Verdict:
-    """ATTESTED: on Servers Microsoft does not support it, and their kernels load it all the same."""
+    """ATTESTED: on Servers it is not supported, and their kernels load it all the same."""
     said = "Microsoft signed it on its maker's word"
     if kernel.build is None:
         why = f"{said}, for Windows 10 and later"

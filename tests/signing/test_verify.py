@@ -22,7 +22,7 @@ from signing.path import Trust
 from signing.report import About, Report
 from signing.signature import Origin
 from signing.verify import CatalogRef, Verifier
-from tests.builders import authenticode, authorities, catalogs, pe, signed
+from tests.builders import authenticode, authorities, catalogs, der, pe, signed
 from tests.builders.authorities import NOW, YEAR, Shape, ec_key, issue
 from tests.builders.catalogs import Details, Member
 from tests.builders.signed import How, about, countersignature, message, nested, token
@@ -550,9 +550,7 @@ def test_bytes_hidden_in_the_signature(name: str) -> None:
     assert found.hidden
     assert len(found.oddities) == 1
     assert answers(found) == (YES, YES)
-    assert (
-        found.why_no_replacement(boot=False) == "bytes that nobody signed lie inside its signature"
-    )
+    assert "nobody signed" in found.why_no_replacement(boot=False)
 
 
 # --- block lists ----------------------------------------------------------------------------
@@ -780,7 +778,7 @@ def test_rules_that_allow_are_asked_for_good_signers_alone() -> None:
         asked.clear()
         report(content, catalogs=shelf, unsure=unsure)
         (identity,) = asked
-        assert [each.publisher for each in identity.signers] == ["Publisher"]
+        assert [each.publisher for each in identity.signers] == ["Example publisher"]
 
 
 def test_a_catalog_that_cannot_be_read_whole_leaves_it_open() -> None:
@@ -800,9 +798,7 @@ def test_a_catalog_speaks_for_a_file_whose_own_signature_cannot_be_read() -> Non
     assert report(broken).kind is Kind.UNREADABLE
     found = report(broken, catalogs=Shelf([listing(stub())]))
     assert found.kind is Kind.ORGANISATION
-    assert (
-        found.why_no_replacement(boot=False) == "bytes that nobody signed lie inside its signature"
-    )
+    assert "nobody signed" in found.why_no_replacement(boot=False)
 
 
 def test_a_member_whose_other_digest_is_not_the_files() -> None:
