@@ -25,6 +25,14 @@ Exit codes: 0 done, or nothing wrong; 1 failed, nothing changed; 2 usage; 3 no c
 6 the boot check found faults; 10 damaged input; 20 signature refused; 30 rollback incomplete.
 """
 
+VERIFY_EPILOG = """
+TARGET is a disk (/dev/sda), a partition, a raw disk image, or the folder where a Windows
+volume is mounted. FILE and DIR are files of this computer.
+
+Exit codes: 0 all pass; 2 usage; 3 of some it cannot be told, or no Windows was found;
+5 target refused; 20 some fail. docs/signatures.md has the steps and the words.
+"""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -255,7 +263,7 @@ def check(target: Target = None, trust: Trust = None, as_json: Json = False) -> 
     )
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=VERIFY_EPILOG)
 def verify(
     paths: Annotated[
         list[Path] | None,
@@ -354,3 +362,8 @@ def main() -> None:
         # "recoverykit ... | head": not our failure; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as exc:
+        # A full disk behind ">": what the program itself reads and writes has its own errors.
+        typer.echo(f"error: {exc.strerror or exc}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from exc

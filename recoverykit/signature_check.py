@@ -24,9 +24,9 @@ from recoverykit.errors import (
 )
 from recoverykit.evidence import collect_for_a_start, files
 from recoverykit.host import mounts
-from recoverykit.model import Gap, StartType, Survey, Volume, WindowsInstall
+from recoverykit.model import Gap, Source, StartType, Survey, Volume, WindowsInstall
 from recoverykit.visit import Options
-from recoverykit.vouching import Judge
+from recoverykit.vouching import Judge, encoded
 from signing.kernel import Answer, Kind
 from signing.report import GOOD
 
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 MOST_FILES = 100_000
 _DEEPEST = 16
 _REFUSED = 20
-_ENDINGS = (".cat", ".inf", ".p7b", ".cip")  # of a folder, beside executables
+_NATIVE = 1  # subsystem of drivers
+_ENDINGS = (".cat", ".inf", ".p7b", ".cip", ".sys", ".exe", ".dll", ".efi")  # whatever is in them
+_LARGEST = 4 << 30  # of one file, bytes; nothing that is signed is as large
 _NEVER = (Kind.TAMPERED, Kind.UNREADABLE, Kind.REVOKED)
 
 _T = TypeVar("_T")
@@ -94,13 +96,15 @@ class Verification:
     catalogs: int = 0  # that were looked into
     lists: tuple[str, ...] = ()  # block lists that were heeded
     gaps: tuple[Gap, ...] = ()
+    is_whole: bool = True  # nothing of what was named was passed over
 
     @property
     def exit_code(self) -> int:
         answers = {checked.answer for checked in self.files}
         if Answer.NO in answers:
             return _REFUSED
-        return 0 if answers == {Answer.YES} else NoCulpritError.exit_code
+        passes = answers == {Answer.YES} and self.is_whole
+        return 0 if passes else NoCulpritError.exit_code
 
 
 # --- named files --------------------------------------------------------------------------
@@ -112,42 +116,58 @@ def of_files(wanted: Wanted, track: Track = untracked) -> Verification:
     Raises UsageError where there is no such file.
     """
     judge = Judge(trust=wanted.trust, own=wanted.lists, folders=_folders(wanted))
-    return _finished(judge, _of_named(wanted, judge, track))
+    checked, gaps = _of_named(wanted, judge, track)
+    return _finished(judge, checked, None, gaps, is_whole=not gaps)
 
 
 def _folders(wanted: Wanted) -> tuple[Path, ...]:
     return (*wanted.catalogs, *(path for path in wanted.paths if path.is_dir()))
 
 
-def _of_named(wanted: Wanted, judge: Judge, track: Track) -> tuple[Checked, ...]:
-    found = [*_named(wanted.paths)]
-    return tuple(_of_file(path, judge, wanted.firmware) for path in track(found, "Verifying"))
+def _of_named(
+    wanted: Wanted, judge: Judge, track: Track
+) -> tuple[tuple[Checked, ...], tuple[Gap, ...]]:
+    found, gaps = _named(wanted.paths)
+    checked = tuple(_of_file(path, judge, wanted) for path in track(found, "Verifying"))
+    return checked, tuple(gaps)
 
 
-def _named(paths: Sequence[Path]) -> Iterator[Path]:
-    count = 0
+def _named(paths: Sequence[Path]) -> tuple[list[Path], list[Gap]]:
+    """(files to judge, what in the folders was passed over). Raises UsageError."""
+    found: list[Path] = []
+    gaps: list[Gap] = []
     for path in paths:
+        if not path.is_dir() and not path.is_file():
+            raise UsageError(f"{path} is no file, or cannot be read")
         for each in _below(path, 0) if path.is_dir() else (path,):
-            count += 1
-            if count > MOST_FILES:
+            if isinstance(each, Gap):
+                gaps.append(each)
+            else:
+                found.append(each)
+            if len(found) + len(gaps) > MOST_FILES:
                 raise UsageError(f"{path} holds more than {MOST_FILES:,} files to verify")
-            if not each.is_file():
-                raise UsageError(f"{each} is no file, or cannot be read")
-            yield each
+    if not found and not gaps:
+        raise UsageError(f"{paths[0]} holds no executable, catalog, policy or INF file")
+    return found, gaps
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
+def _below(folder: Path, depth: int) -> Iterator[Path | Gap]:
     """What a signature may be asked of: executables, catalogs, policies, INF files."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as exc:
-        raise UsageError(f"{folder} cannot be read: {why(exc)}") from exc
+        yield Gap(Source(str(folder)), f"This folder cannot be read: {why(exc)}.")
+        return
     for entry in entries:
         if entry.is_symlink():
-            continue
-        if entry.is_dir():
+            yield Gap(Source(str(entry)), "This link was not followed.")
+        elif entry.is_dir():
             if depth < _DEEPEST:
                 yield from _below(entry, depth + 1)
+            else:
+                yield Gap(Source(str(entry)), f"Folders below {_DEEPEST} others are not looked at.")
+        elif not entry.is_file():
+            yield Gap(Source(str(entry)), "It is no file.")  # pipes would be waited for
         elif entry.suffix.lower() in _ENDINGS or _is_executable(entry):
             yield entry
 
@@ -157,44 +177,58 @@ def _is_executable(path: Path) -> bool:
         with path.open("rb") as stream:
             return stream.read(2) == b"MZ"
     except OSError:
-        return path.suffix.lower() in (".sys", ".exe", ".dll", ".efi")
+        return True  # it is told why it cannot be read
 
 
-def _of_file(path: Path, judge: Judge, firmware: Firmware | None) -> Checked:
+def _of_file(path: Path, judge: Judge, wanted: Wanted) -> Checked:
     try:
+        if (size := path.stat().st_size) > _LARGEST:
+            return _unread(str(path), f"{size >> 30:,} GiB are more than anything signed has")
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_BINARY", 0))
         with os.fdopen(number, "rb", buffering=0) as stream:
             report = judge.report(stream)
-            verdict = _of_firmware(stream, report, firmware)
+            subsystem = _subsystem(stream) if report.machine else 0
+            verdict = _of_firmware(stream, subsystem, wanted)
     except (OSError, RecoveryKitError) as exc:
         return _unread(str(path), why(exc))
     if verdict is not None:
         return Checked(str(path), verdict.answer, verdict.reason, report, efi=verdict)
     answer, reason = _judged(report, None, knows_kernel=judge.install is not None)
+    if report.kind is Kind.UNSIGNED and path.suffix.lower() == ".cat":
+        answer, reason = Answer.NO, "this catalog cannot be read, or nobody signed it"
+    if report.kind is Kind.PUBLISHER and subsystem == _NATIVE and judge.install is None:
+        answer, reason = Answer.NO, "a public CA stands behind its signer, and no kernel knows that"
     return Checked(str(path), answer, reason, report)
 
 
-def _of_firmware(stream: Stream, report: Report, firmware: Firmware | None) -> EfiVerdict | None:
-    """Whether Secure Boot would start it; None for what is no program for firmware."""
-    from signing import efi, image
-    from signing import firmware as machines
+def _subsystem(stream: Stream) -> int:
+    from signing import image
     from signing.errors import SigningError
 
-    if not report.machine:
-        return None
     try:
-        if image.read(stream).subsystem not in efi.SUBSYSTEMS:
-            return None
+        return image.read(stream).subsystem
     except SigningError:
+        return 0
+
+
+def _of_firmware(stream: Stream, subsystem: int, wanted: Wanted) -> EfiVerdict | None:
+    """Whether Secure Boot would start it; None for what is no program for firmware."""
+    from signing import efi
+    from signing import firmware as machines
+
+    if subsystem not in efi.SUBSYSTEMS:
         return None
-    if firmware is not None:
-        return efi.judge(stream, firmware)
-    found = efi.judge(stream, machines.usual())
-    if found.answer is Answer.UNKNOWN and any(one.trusted_by for one in found.signatures):
-        reason = (
-            f"{found.reason} Microsoft's CAs, which PCs trust as they are sold, stand behind it."
-        )
-        return replace(found, reason=reason)
+    if wanted.firmware is not None:
+        return efi.judge(stream, wanted.firmware)
+    found = efi.judge(stream, machines.usual(map(encoded, wanted.trust)))
+    sound = [one for one in found.signatures if one.is_readable and not one.problem]
+    if found.answer is Answer.UNKNOWN and any(one.trusted_by for one in sound):
+        known = "Certificates that PCs trust as they are sold, or that you do, stand behind it."
+        return replace(found, reason=f"{found.reason} {known}")
+    if found.answer is Answer.NO and sound and not any(one.revoked_by for one in sound):
+        names = " and ".join(dict.fromkeys(f"'{one.authority}'" for one in sound))
+        reason = f"It is signed under {names}; whether a machine's db has that was not read."
+        return replace(found, answer=Answer.UNKNOWN, reason=reason)
     return found
 
 
@@ -250,7 +284,8 @@ def _of_install(
 
     judge = Judge(install, boot_volumes, wanted.trust, None, wanted.lists, _folders(wanted), told)
     if wanted.paths:
-        return _finished(judge, _of_named(wanted, judge, track), install, gaps)
+        named, passed = _of_named(wanted, judge, track)
+        return _finished(judge, named, install, (*gaps, *passed), is_whole=not passed)
     evidence = collect_for_a_start(install, boot_volumes, ())
     drivers, more = _sorted(places.drivers_of(install, evidence))
     reader = _Reader(install, judge)
@@ -341,6 +376,8 @@ def _finished(
     checked: tuple[Checked, ...],
     install: WindowsInstall | None = None,
     gaps: Iterable[Gap] = (),
+    *,
+    is_whole: bool = True,
 ) -> Verification:
     known = judge.lists
     return Verification(
@@ -350,4 +387,5 @@ def _finished(
         catalogs=judge.shelf.count if judge.shelf.was_asked else 0,
         lists=tuple(lists.described(each) for each in (*known.enforced, *known.heeded)),
         gaps=(*gaps, *judge.gaps),
+        is_whole=is_whole,
     )

@@ -151,7 +151,7 @@ def _described(voucher: Voucher) -> str:
         parts.append(f"under {' < '.join(above)}")
         parts += (fault.clause for fault in voucher.way.faults)
     for stamp in signature.timestamps:
-        when = stamp.time.isoformat() if stamp.time else "no time"
+        when = _time(stamp.time) if stamp.time else "no time"
         parts.append(f"timestamp {when} by {stamp.signer or 'nobody named'}")
         if stamp.reason:
             parts.append(f"not believed: {stamp.reason}")
@@ -170,7 +170,7 @@ def _sum(found: Verification) -> str:
     passed = f"{counts[Answer.YES]} pass"
     if kinds:
         passed += f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common())})"
-    parts = [f"{len(found.files)} files: {passed}"]
+    parts = [f"{len(found.files)} {'file' if len(found.files) == 1 else 'files'}: {passed}"]
     if counts[Answer.NO]:
         parts.append(f"{counts[Answer.NO]} FAIL")
     if counts[Answer.UNKNOWN]:

@@ -173,6 +173,9 @@ def verified(asked: Asked) -> tuple[tuple[Verification, ...], int]:
             "nothing was named to verify",
             hint="recoverykit verify FILE..., or recoverykit verify --target DISK",
         )
+    for folder in asked.catalogs or ():
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is no folder of catalogs")
     wanted = signature_check.Wanted(
         paths=tuple(asked.paths or ()),
         trust=certificates(asked.trust or ()),

@@ -113,7 +113,7 @@ class Judge:
 
             known = self.lists
             self._verifier = Verifier(
-                trust=Believed(tuple(map(_encoded, self.trust))),
+                trust=Believed(tuple(map(encoded, self.trust))),
                 now=self.at or datetime.now(UTC),
                 kernel=self.target.kernel if self.target else Kernel(),
                 catalogs=self.shelf if self.install or self.folders else None,
@@ -146,7 +146,8 @@ class Judge:
         )
 
 
-def _encoded(certificate: x509.Certificate) -> bytes:
+def encoded(certificate: x509.Certificate) -> bytes:
+    """DER."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.DER)

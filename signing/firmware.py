@@ -8,6 +8,7 @@ only shim shows a copy: without that copy it is not known.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,13 @@ def read(folder: Path = EFIVARS) -> Firmware:
     )
 
 
-def usual() -> Firmware:
+def usual(more: Iterable[bytes] = ()) -> Firmware:
     """What PCs trust as they are sold: Microsoft's CAs of 2011 and 2023. Nothing is revoked.
 
-    Single machines lack some of them; Secured-core PCs lack those for other makers' programs.
+    `more`: certificates (DER) beside them. Single machines lack some of them; Secured-core PCs lack
+    those for other makers' programs.
     """
-    known = [each.der for each in roots.of_store(Store.FIRMWARE)]
+    known = [*(each.der for each in roots.of_store(Store.FIRMWARE)), *more]
     return Firmware(efi_variables.certificate_lists(efi_variables.MICROSOFT, known), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -193,6 +194,88 @@ def test_firmware_that_cannot_be_read(tmp_path: Path) -> None:
         done = run("README.md", "--firmware", tmp_path / path)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def test_nothing_in_a_folder_is_passed_over_in_silence(package: Path, root: Path) -> None:
+    """Wiped drivers, pipes, links: each is told, and none hides the others."""
+    (package / "wiped.sys").write_bytes(bytes(65536))
+    (package / "empty.dll").write_bytes(b"")
+    os.mkfifo(package / "pipe.sys")
+    (package / "link.sys").symlink_to("acme.inf")
+    code, found = verified(package, "--trust", root)
+    passes = {Path(each["path"]).name: each["passes"] for each in found["files"]}
+    assert code == 3
+    assert (passes["wiped.sys"], passes["empty.dll"], passes["acme.sys"]) == (
+        "unknown",
+        "unknown",
+        "yes",
+    )
+    assert {Path(gap["path"]).name for gap in found["gaps"]} == {"pipe.sys", "link.sys"}
+    flipped = bytearray(authenticode.signed(pe.driver(None), authenticode.publisher()))
+    flipped[0x401] ^= 1
+    (package / "z.sys").write_bytes(flipped)
+    assert verified(package, "--trust", root)[0] == 20
+
+
+def test_a_folder_with_nothing_to_verify_and_one_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("nothing")
+    for arguments in ([tmp_path], ["README.md", "--catalogs", tmp_path / "nowhere"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Traceback" not in done.stderr
+
+
+def test_a_catalog_that_is_damaged_fails(package: Path, root: Path) -> None:
+    whole = (package / "acme.cat").read_bytes()
+    (package / "acme.cat").write_bytes(whole[:-20])
+    code, found = verified(package / "acme.cat", "--trust", root)
+    assert (code, found["files"][0]["passes"]) == (20, "no")
+
+
+def test_a_file_too_large_to_be_one(tmp_path: Path) -> None:
+    with (tmp_path / "huge.sys").open("wb") as stream:
+        stream.truncate(300 << 30)
+    code, found = verified(tmp_path / "huge.sys")
+    assert (code, found["files"][0]["passes"]) == (3, "unknown")
+    assert "300 GiB" in found["files"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "sample",
+    real(
+        "signed/legacy_sha1/WinRing0_3ec5ad51e6879464dfbccb9f4ed76c6325056a42548d5994ba869da9c4c039a8.sys"
+    ),
+)
+def test_a_public_ca_is_for_no_driver(sample: Path) -> None:
+    code, found = verified(sample)
+    assert (code, found["files"][0]["class"]) == (20, "publisher")
+
+
+def test_output_that_cannot_be_written() -> None:
+    argv = [sys.executable, "-m", "recoverykit", "verify", "README.md"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            argv, cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_program_that_we_signed_ourselves(root: Path, tmp_path: Path) -> None:
+    """Whether a machine's firmware knows that key nobody has told us."""
+    program = bytearray(pe.driver(None))
+    start = int.from_bytes(program[60:64], "little")
+    program[start + 24 + 68 : start + 24 + 70] = (10).to_bytes(2, "little")  # an EFI application
+    file = tmp_path / "ours.efi"
+    file.write_bytes(authenticode.signed(bytes(program), authenticode.publisher()))
+    for arguments, word in (
+        ([file], "db has that was not read"),
+        ([file, "--trust", root], "that you do"),
+    ):
+        code, found = verified(*arguments)
+        assert (code, found["files"][0]["passes"]) == (3, "unknown")
+        assert word in found["files"][0]["reason"]
 
 
 # --- a target -----------------------------------------------------------------------------

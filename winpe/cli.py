@@ -159,5 +159,10 @@ def main() -> None:
 
 
 def _fail(message: str, hint: str, exit_code: int) -> NoReturn:
-    typer.echo(f"error: {message}" + (f"\nhint: {hint}" if hint else ""), err=True)
+    told = f"error: {message}" + (f"\nhint: {hint}" if hint else "")
+    # A name, or what a signing command says, must not steer the terminal.
+    lines = (
+        "".join(each if each.isprintable() else "?" for each in line) for line in told.split("\n")
+    )
+    typer.echo("\n".join(lines), err=True)
     raise SystemExit(exit_code)
