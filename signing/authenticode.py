@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from signing import der, image, indirect_data, path, signed_data, timestamp
+from signing import der, image, indirect_data, path, signed_data
 from signing.errors import SigningError
 from signing.image import Image, Stream
 from signing.indirect_data import INDIRECT_DATA, IndirectData
@@ -62,7 +62,7 @@ def _claim(stream: Stream, layout: Image) -> Claim:
     if not named.algorithm or not message.signers[0].digest:
         return Claim(Vouching.UNREADABLE)
     intact = _is_intact(stream, layout, message, named)
-    signer = timestamp.certificate_of(message.signers[0], path.readable(message.certificates))
+    signer = path.certificate_of(message.signers[0], path.readable(message.certificates))
     return Claim(
         Vouching.EMBEDDED if intact else Vouching.TAMPERED,
         signer.name if signer else "",

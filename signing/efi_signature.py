@@ -22,7 +22,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from signing import certificate, der, signed_data
+from signing import certificate, der, indirect_data, path, signed_data
 from signing.certificate import DIGESTS, Certificate
 from signing.der import Cursor
 from signing.efi_variables import PKCS7, Database
@@ -32,7 +32,6 @@ from signing.signed_data import SignedData, SignerInfo
 
 EFI_GUID = 0x0EF1  # wCertificateType
 
-_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
 _STRUCTURE = "signature"
 _MOST_ABOVE = 64  # certificates looked at above one signer
 # Critical extensions that OpenSSL understands (X509_supported_extension) but Windows' rules do not
@@ -89,14 +88,14 @@ def read(entry: Entry) -> Message:
     """Raises MalformedError for a message that no program could have signed."""
     content = entry.content[16:] if entry.kind == EFI_GUID else entry.content
     message = signed_data.read(der.without_filling(content, _STRUCTURE)[0], _STRUCTURE)
-    if message.content_type != _INDIRECT_DATA or message.content_tag != der.SEQUENCE:
+    if message.content_type != indirect_data.INDIRECT_DATA or message.content_tag != der.SEQUENCE:
         raise MalformedError(_STRUCTURE, 0, "it is about something else than a program")
     if len(message.signers) != 1:
         raise MalformedError(_STRUCTURE, 0, f"{len(message.signers)} signers, and not one")
     algorithm, digest = _indirect(message.content)
     made = message.signers[0]
-    pool = _readable(message.certificates)
-    signer = next((each for each in pool if _is_named(made, each)), None)
+    pool = path.readable(message.certificates)
+    signer = path.certificate_of(made, pool)
     if signer is None:
         raise MalformedError(_STRUCTURE, 0, "the certificate of its signer is not in it")
     return Message(algorithm, digest, _holds(message, made, signer), signer, pool)
@@ -117,29 +116,13 @@ def _indirect(content: bytes) -> tuple[str, bytes]:
     return algorithm, digest
 
 
-def _readable(encoded: Iterable[bytes]) -> tuple[Certificate, ...]:
-    found: list[Certificate] = []
-    for each in encoded:
-        try:
-            found.append(certificate.read(each))
-        except MalformedError:
-            continue  # nobody's
-    return tuple(found)
-
-
-def _is_named(made: SignerInfo, each: Certificate) -> bool:
-    if made.key_id:
-        return each.key_id == made.key_id
-    return each.serial == made.serial and each.issuer == made.issuer
-
-
 def _holds(message: SignedData, made: SignerInfo, signer: Certificate) -> bool:
     if not made.digest or not made.signed:
         return False
     kind = signed_data.identifier(made.value(signed_data.CONTENT_TYPE), _STRUCTURE)
     stated = signed_data.octets(made.value(signed_data.MESSAGE_DIGEST), _STRUCTURE)
     content = hashlib.new(made.digest, message.content, usedforsecurity=False).digest()
-    if kind != _INDIRECT_DATA or stated != content:
+    if kind != indirect_data.INDIRECT_DATA or stated != content:
         return False
     return signer.made(made.signature, made.signed, made.digest, made.scheme)
 
@@ -256,4 +239,4 @@ def _certificates(encoded: tuple[bytes, ...]) -> tuple[Certificate, ...]:
             trimmed.append(der.without_filling(each, "certificate")[0])
         except MalformedError:
             continue
-    return _readable(trimmed)
+    return path.readable(trimmed)

@@ -26,6 +26,7 @@ from signing import certificate, roots
 from signing.certificate import CODE_SIGNING, STRONG, Certificate
 from signing.errors import MalformedError
 from signing.roots import Anchor, Store
+from signing.signed_data import SignerInfo
 
 _KEPT = 1024  # names and signers asked for; the same ones stand behind many files
 _DEEPEST = 10  # certificates below a root; real ones have up to five
@@ -126,6 +127,17 @@ def readable(encoded: Iterable[bytes]) -> tuple[Certificate, ...]:
         except MalformedError:
             continue
     return tuple(found)
+
+
+def certificate_of(made: SignerInfo, pool: Sequence[Certificate]) -> Certificate | None:
+    """The certificate that a SignerInfo names."""
+    for each in pool:
+        if made.key_id:
+            if each.key_id == made.key_id:
+                return each
+        elif each.serial == made.serial and each.issuer == made.issuer:
+            return each
+    return None
 
 
 def chains(leaf: Certificate, pool: Sequence[Certificate], trust: Trust) -> tuple[Chain, ...]:

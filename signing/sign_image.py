@@ -37,7 +37,7 @@ from signing.signer import Signer
 LARGEST = 1 << 30
 MACHINES = ("x86", "x64", "arm64")
 SUBSYSTEMS_OF_EFI = range(10, 14)  # application, boot and runtime driver, ROM
-_INDIRECT_DATA = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.4")
+_INDIRECT_DATA = x509.ObjectIdentifier(indirect_data.INDIRECT_DATA)
 _PE_IMAGE = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.15")
 _OPUS_INFO = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.12")
 _REVISION = 0x0200

@@ -138,7 +138,7 @@ def _signature(
     origin: Origin,
     place: str,
 ) -> Signature:
-    signer = timestamp.certificate_of(made, pool)
+    signer = path.certificate_of(made, pool)
     problem, holds = _problem(message, made, signer, named)
     stamps: tuple[Timestamp, ...] = ()
     ways: tuple[Way, ...] = ()

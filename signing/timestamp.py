@@ -123,7 +123,7 @@ def _countersignature(
     made = signed_data.signer(value, "countersignature")
     stated = made.value(signed_data.SIGNING_TIME)
     when = Cursor(stated, "countersignature").time() if stated else None
-    signer = certificate_of(made, pool)
+    signer = path.certificate_of(made, pool)
     basis = Timestamp(Kind.COUNTERSIGNATURE, when, signer.name if signer else "", made.digest)
     kind = signed_data.identifier(made.value(signed_data.CONTENT_TYPE), "countersignature")
     if kind != signed_data.DATA or not made.digest:
@@ -145,7 +145,7 @@ def _token(value: bytes, about: SignerInfo, pool: Sequence[Certificate], trust: 
         return Timestamp(Kind.TOKEN, when, reason="it does not have one signer")
     made = message.signers[0]
     own = (*path.readable(message.certificates), *pool)
-    signer = certificate_of(made, own)
+    signer = path.certificate_of(made, own)
     weakest = digest if digest not in STRONG else made.digest
     basis = Timestamp(Kind.TOKEN, when, signer.name if signer else "", weakest)
     if not digest or _digest_of(about.signature, digest) != imprint:
@@ -192,17 +192,6 @@ def _names(made: SignerInfo, signer: Certificate) -> bool:
 
 
 # --- both ---------------------------------------------------------------------------------
-
-
-def certificate_of(made: SignerInfo, pool: Sequence[Certificate]) -> Certificate | None:
-    """The certificate that a SignerInfo names."""
-    for each in pool:
-        if made.key_id:
-            if each.key_id == made.key_id:
-                return each
-        elif each.serial == made.serial and each.issuer == made.issuer:
-            return each
-    return None
 
 
 def _judged(

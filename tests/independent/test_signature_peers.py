@@ -22,8 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bench import signature_corpus
 from signing import catalog, roots, signed_data
-from signing.path import Trust
-from signing.timestamp import certificate_of
+from signing.path import Trust, certificate_of
 from tests.builders import authenticode, catalogs, pe
 from tests.builders.authenticode import How
 from tests.conftest import REAL_DATA, need, read_real

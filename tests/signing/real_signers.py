@@ -84,6 +84,6 @@ def of_file(place: Path) -> Iterator[Signed]:
 def _of(name: str, message: SignedData, purpose: str) -> Iterator[Signed]:
     pool = path.readable(message.certificates)
     for made in message.signers:
-        leaf = timestamp.certificate_of(made, pool)
+        leaf = path.certificate_of(made, pool)
         if leaf is not None:
             yield Signed(name, made, pool, leaf, purpose)

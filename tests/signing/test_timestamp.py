@@ -99,7 +99,7 @@ def _countersignatures(made: SignerInfo) -> Sequence[bytes]:
 
 def _is_bare(of: real_signers.Signed, value: bytes) -> bool:
     made = signed_data.signer(value, "test")
-    service = timestamp.certificate_of(made, of.pool)
+    service = path.certificate_of(made, of.pool)
     assert service is not None
     return not certificate.holds(service.key, made.signature, made.signed, made.digest, made.scheme)
 
@@ -376,12 +376,12 @@ def test_the_certificate_that_is_named() -> None:
     made = SignerInfo(b"", 0, b"", "sha256", Scheme(""), b"", b"", {}, {})
     for each, expected in zip(holders, pool, strict=True):
         by_name = replace(made, issuer=each.issuer, serial=each.serial)
-        assert timestamp.certificate_of(by_name, pool) == expected
-        assert timestamp.certificate_of(replace(made, key_id=each.key_id), pool) == expected
-        assert timestamp.certificate_of(replace(by_name, serial=each.serial + 1), pool) is None
-        assert timestamp.certificate_of(replace(by_name, issuer=b""), pool) is None
-    assert timestamp.certificate_of(replace(made, key_id=bytes(20)), pool) is None
-    assert timestamp.certificate_of(made, ()) is None
+        assert path.certificate_of(by_name, pool) == expected
+        assert path.certificate_of(replace(made, key_id=each.key_id), pool) == expected
+        assert path.certificate_of(replace(by_name, serial=each.serial + 1), pool) is None
+        assert path.certificate_of(replace(by_name, issuer=b""), pool) is None
+    assert path.certificate_of(replace(made, key_id=bytes(20)), pool) is None
+    assert path.certificate_of(made, ()) is None
 
 
 @pytest.mark.parametrize("sample", real("signed/whql_virtio_w11/viostor.sys"))
