@@ -46,29 +46,13 @@ def why_not_code_signer(
 ) -> str:
     """Why `leaf` may not sign code for those who trust `trusted`; "" if it may.
 
-    It may where it is one of them, valid at that moment and made for that, or where one of them
-    issued it, directly or through certificates of `between`, which nobody has to trust.
+    It may where one of them issued it, directly or through certificates of `between`, which nobody
+    has to trust. Whether it is one of them is the caller's question.
     """
-    if not trusted:
-        return "its certificate was not checked: no certificates to trust are known"
     try:
-        if leaf in trusted:
-            return _why_not_pinned(leaf, at)
         _verify_path(leaf, between[:_MOST_BETWEEN], trusted, at)
     except (path.VerificationError, *keys.UNREADABLE) as exc:
         return f"no certificate trusted here stands behind it ({_short(exc)})"
-    return ""
-
-
-def _why_not_pinned(leaf: x509.Certificate, at: datetime) -> str:
-    if not leaf.not_valid_before_utc <= at <= leaf.not_valid_after_utc:
-        return "its certificate is trusted, but not valid at this moment"
-    try:
-        purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return "its certificate is trusted, but does not say what for"
-    if ExtendedKeyUsageOID.CODE_SIGNING not in purposes:
-        return "its certificate is trusted, but not for code signing"
     return ""
 
 
