@@ -50,6 +50,7 @@ __all__ = [
     "remarks",
 ]
 
+ENDINGS = (".xml", ".p7b", ".cip", ".bin", ".sha256", ".txt")  # names of what `read` takes
 MICROSOFT_DRIVERS = "{D2BDA982-CCF6-4344-AC5B-0B44427B6816}"
 _MICROSOFT_NAME = "Microsoft Windows Driver Policy"
 _LONGEST = 100

@@ -16,7 +16,6 @@ from winpe.errors import MediaUsageError
 
 MOST = 16
 LARGEST = 16 << 20
-ENDINGS = (".xml", ".p7b", ".cip", ".bin", ".sha256", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,10 @@ def carried(paths: Iterable[Path]) -> tuple[Carried, ...]:
 
 
 def _read(path: Path) -> Carried:
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in block_list.ENDINGS:
         raise MediaUsageError(
             f"{path}: what kind of block list it is cannot be told",
-            hint=f"its name has to end in one of {' '.join(ENDINGS)}",
+            hint=f"its name has to end in one of {' '.join(block_list.ENDINGS)}",
         )
     try:
         with path.open("rb") as stream:

@@ -174,11 +174,13 @@ def _readable(path: Path) -> Policy | HashList | None:
 
 def in_folder(folder: Path) -> Iterator[Path]:
     """The lists in a folder, by name; nothing where there is no such folder."""
-    kinds = (".xml", ".p7b", ".cip", ".bin", ".sha256", ".txt")
     try:
-        yield from sorted(each for each in folder.iterdir() if each.suffix.lower() in kinds)
+        found = sorted(folder.iterdir())
     except OSError:
         return
+    from signing.block_list import ENDINGS  # where there is none, nobody waits for it
+
+    yield from (each for each in found if each.suffix.lower() in ENDINGS)
 
 
 def _read(path: Path) -> Policy | HashList:
