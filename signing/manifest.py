@@ -32,6 +32,9 @@ MEDIUM_CERTIFICATE = "recoverykit/signing.crt"
 PAYLOAD_MANIFEST = "usr/share/recoverykit/payload.json"
 PAYLOAD_SIGNATURE = "usr/share/recoverykit/payload.p7s"
 PAYLOAD_TRUST = "usr/share/recoverykit/trust"  # folder of *.crt
+PAYLOAD_SETTINGS = "usr/share/recoverykit/settings.json"
+PAYLOAD_REPLACEMENTS = "usr/share/recoverykit/replacements"  # folder of good drivers
+PAYLOAD_DRIVER_TRUST = "usr/share/recoverykit/driver-trust"  # *.crt that vouch for drivers
 PAYLOAD_BLOCK_LISTS = "usr/share/recoverykit/block-lists"  # folder of policies and hashes
 
 # Facts that have a meaning here; others are for people.
