@@ -23,13 +23,18 @@ from recoverykit import (
     report,
     report_html,
     report_json,
+    settings,
 )
 from recoverykit.console import Screen
-from recoverykit.errors import RecoveryKitError
+from recoverykit.errors import RecoveryKitError, SignatureRefusedError
 from recoverykit.host import consoles, medium_device, reports
 from recoverykit.model import LogPolicy, Outcome, Report, TransactionInfo
+from recoverykit.proposal import Choices
 from recoverykit.remedy import Remedy
+from recoverykit.settings import Settings
 from recoverykit.visit import Options
+from signing import keys
+from signing.errors import SigningError
 
 
 class Mode(StrEnum):
@@ -68,13 +73,14 @@ def main(cmdline: Mapping[str, str], booted_from: BootMedium | None) -> Ended:
 def _session(screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium | None) -> Ended:
     mode = _mode(cmdline, screen)
     try:
-        _check_medium(screen, cmdline, booted_from)
+        recipe = _check_medium(screen, cmdline, booted_from)
+        choices = _choices(recipe)
     except RecoveryKitError as exc:
         screen.say(f"REFUSED: {exc}")
         screen.say(exc.hint or "Write the stick again from the image, and check the image first.")
         screen.say("No disk of this computer was opened.")
         return Ended(exc.exit_code, _ask_power(screen) if mode is Mode.ASK else "")
-    options = _options(screen, cmdline, booted_from, mode)
+    options = replace(_options(screen, cmdline, booted_from, mode), choices=choices)
     if mode is Mode.ASK:
         return _technician(screen, options)
     return Ended(_unattended(screen, options, mode))
@@ -127,25 +133,38 @@ def _options(
     )
 
 
+def _choices(recipe: Settings) -> Choices:
+    """What the administrator decided at the desk. Raises SignatureRefusedError."""
+    try:
+        trust = tuple(keys.load_certificate(path) for path in recipe.driver_trust)
+    except SigningError as exc:
+        raise SignatureRefusedError(f"a certificate on this medium: {exc}") from exc
+    return Choices(folders=recipe.replacements, trust=trust)
+
+
 def _check_medium(
     screen: Screen, cmdline: Mapping[str, str], booted_from: BootMedium | None
-) -> None:
+) -> Settings:
+    """Raises SignatureRefusedError; FormatError for settings that no builder writes."""
     state = medium.verify_payload()
+    recipe = settings.load()
     screen.say(
         console.banner(
             state.image_id or cmdline.get("rk.image", ""),
             state.signer.replace(", key ", ",\nkey "),
             development=state.development,
+            settings=recipe,
         )
     )
     if booted_from is None:
         screen.say("The medium itself was not found again; the running payload is unchanged.")
-        return
+        return recipe
     screen.say("... Checking the medium")
     medium.verify_medium(booted_from.mount, image_id=state.image_id)
     with suppress(OSError):  # then it stays mounted, read-only, and only reports suffer
         medium_device.release(booted_from.mount)
     screen.say("The medium is unchanged since it was signed.")
+    return recipe
 
 
 # --- nobody watches -----------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from recoverykit import __version__, report
 from recoverykit.model import InstallReport, Report, TransactionInfo
+from recoverykit.settings import DEFAULTS, Settings
 
 WIDTH = 79  # a text console has 80 columns, and some wrap at the last one
 RULE = "=" * 72
@@ -59,11 +60,14 @@ class Screen:
             self.say(f"'{answer}' is not one of {', '.join(choices)}.")
 
 
-def banner(image: str, signer: str, *, development: bool) -> str:
-    """The first screen: who made this medium, and what that is worth."""
-    lines = [
-        RULE,
-        f"recoverykit {__version__}    image {image or 'unknown'}",
+def banner(recipe: str, signer: str, *, development: bool, settings: Settings = DEFAULTS) -> str:
+    """The first screen: whose medium this is, who made it, and what that is worth."""
+    lines = [RULE, *settings.logo]
+    lines += [text for text in (settings.organisation, settings.contact) if text]
+    if len(lines) > 1:
+        lines.append(RULE)
+    lines += [
+        f"recoverykit {__version__}    recipe id {recipe or 'unknown'}",
         f"signed by {signer}",
     ]
     if development:

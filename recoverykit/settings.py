@@ -38,13 +38,16 @@ class Settings:
     driver_trust: tuple[Path, ...] = ()  # certificates that vouch for those
 
 
+DEFAULTS = Settings()
+
+
 def load(root: Path = Path("/")) -> Settings:
     """The settings of the system below `root`. Raises FormatError for what no builder writes."""
     try:
         with (root / manifest.PAYLOAD_SETTINGS).open("rb") as stream:
             content = stream.read(LARGEST + 1)
     except FileNotFoundError:
-        return Settings()
+        return DEFAULTS
     except OSError as exc:
         raise FormatError(_STRUCTURE, 0, f"it cannot be read: {exc.strerror or exc}") from exc
     replacements = root / manifest.PAYLOAD_REPLACEMENTS

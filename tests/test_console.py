@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from recoverykit import __version__
 from recoverykit.console import Screen, banner, menu
 from recoverykit.host.consoles import Consoles
 from recoverykit.model import Report
+from recoverykit.settings import Settings
 
 
 def screen(answers: Iterable[str | None]) -> tuple[Screen, list[str]]:
@@ -50,6 +52,13 @@ def test_only_what_can_be_done_is_offered() -> None:
 def test_a_development_key_is_said_on_the_first_screen() -> None:
     assert "DEVELOPMENT KEY" in banner("id", "ab12", development=True)
     assert "DEVELOPMENT" not in banner("id", "ab12", development=False)
+
+
+def test_the_banner_says_whose_medium_it_is() -> None:
+    recipe = Settings("Example Ltd", "extension 4711", (" E", "  X"))
+    shown = banner("e1", "ab12", development=False, settings=recipe).splitlines()
+    assert shown[1:5] == [" E", "  X", "Example Ltd", "extension 4711"]
+    assert shown[6:8] == [f"recoverykit {__version__}    recipe id e1", "signed by ab12"]
 
 
 def test_all_consoles_hear_and_any_may_answer() -> None:
