@@ -92,7 +92,7 @@ def _package(values: dict[str, Any]) -> Package:
         and _DIGEST.fullmatch(found.digest)
         and found.version.isprintable()
     )
-    if not sound or not isinstance(found.size, int) or found.size < 0:
+    if not sound or type(values["size"]) is not int or found.size < 0:
         raise ValueError(f"{values} is no package with its SHA-256")
     return found
 
