@@ -26,7 +26,7 @@ class Carried:
 
 def carried(paths: Iterable[Path]) -> tuple[Carried, ...]:
     """Lists without mistakes. Raises MediaUsageError."""
-    found = [_read(path) for path in paths]
+    found = [check(path) for path in paths]
     names = [each.name.lower() for each in found]
     for name in names:
         if names.count(name) > 1:
@@ -36,7 +36,8 @@ def carried(paths: Iterable[Path]) -> tuple[Carried, ...]:
     return tuple(found)
 
 
-def _read(path: Path) -> Carried:
+def check(path: Path) -> Carried:
+    """One without mistakes. Raises MediaUsageError."""
     if path.suffix.lower() not in block_list.ENDINGS:
         raise MediaUsageError(
             f"{path}: what kind of block list it is cannot be told",

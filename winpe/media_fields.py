@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from winpe import toml_lines
+from winpe.errors import MediaError
 
 _Kind = TypeVar("_Kind")
 _Word = TypeVar("_Word", bound=StrEnum)
 LONGEST_TEXT = 200
 MOST_ENTRIES = 64  # of one list
 _MISSING = object()
+Check = Callable[[Path], object]
+
+
+def _nothing(_: Path) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -126,17 +132,20 @@ class Table:
             return ()
         return tuple(good)
 
-    def path(self, key: str) -> Path | None:
-        """A file or folder that is there, relative to the recipe."""
-        name = self.text(key, most=4096)
-        return self.existing(key, name) if name else None
+    def path(self, key: str, check: Check = _nothing) -> Path | None:
+        """A file or folder that is there, relative to the recipe, and that `check` does not mind.
 
-    def paths(self, key: str) -> tuple[Path, ...]:
+        `check` raises MediaError.
+        """
+        name = self.text(key, most=4096)
+        return self._existing(key, name, check) if name else None
+
+    def paths(self, key: str, check: Check = _nothing) -> tuple[Path, ...]:
         names = self.texts(key, "a list of paths in quotes")
-        found = [self.existing(key, name) for name in names]
+        found = [self._existing(key, name, check) for name in names]
         return tuple(path for path in found if path is not None)
 
-    def existing(self, key: str, name: str) -> Path | None:
+    def _existing(self, key: str, name: str, check: Check) -> Path | None:
         path = (self.document.folder / Path(name).expanduser()).absolute()
         try:
             there = path.is_file() or path.is_dir()
@@ -144,6 +153,11 @@ class Table:
             there = False
         if not there:
             self.wrong(key, f"{path} does not exist, or may not be read")
+            return None
+        try:
+            check(path)
+        except MediaError as exc:
+            self.wrong(key, str(exc))
             return None
         return path
 

@@ -1,7 +1,6 @@
 """media.toml: from its text to a `Media`, or to all its mistakes at once.
 
-Read here is what the file says, and whether what it names is there. Whether a pack, a driver or a
-wim is any good, those say who read them; `build.check` asks them.
+What it names must be there, and be what it is taken for: those who will use it are asked here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from winpe import media, toml_lines
+from winpe import block_lists, media, packs, settings, toml_lines
 from winpe.errors import MediaUsageError
 from winpe.media import OUTPUTS, Base, Carry, ExtraFile, Media, Output, SecureBoot, Wifi
 from winpe.media_fields import Document, Mistake, Table, choice
@@ -177,10 +176,10 @@ def _optional(table: Table, key: str, words: tuple[str, ...]) -> str:
 
 def _carry(table: Table, base: Base) -> Carry:
     made = Carry(
-        packs=table.paths("packs"),
-        block_lists=table.paths("block_lists"),
+        packs=table.paths("packs", packs.check),
+        block_lists=table.paths("block_lists", block_lists.check),
         replacements=table.paths("replacements"),
-        trust=table.paths("trust"),
+        trust=table.paths("trust", settings.certificate),
         drivers=table.paths("drivers"),
         firmware=table.paths("firmware"),
         files=_files(table),

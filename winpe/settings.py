@@ -48,17 +48,10 @@ def install(media: Media, place: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, file)
     for path in media.carry.trust:
-        certificate = _certificate(path)
-        file = place / manifest.PAYLOAD_DRIVER_TRUST / f"{keys.fingerprint(certificate)[:16]}.crt"
+        found = certificate(path)
+        file = place / manifest.PAYLOAD_DRIVER_TRUST / f"{keys.fingerprint(found)[:16]}.crt"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(keys.certificate_pem(certificate))
-
-
-def check(media: Media) -> None:
-    """Raises MediaUsageError for what `install` would refuse."""
-    replacements(media)
-    for path in media.carry.trust:
-        _certificate(path)
+        file.write_bytes(keys.certificate_pem(found))
 
 
 def replacements(media: Media) -> list[tuple[Path, str]]:
@@ -96,7 +89,8 @@ def _unreadable(error: OSError) -> None:
     raise MediaUsageError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
-def _certificate(path: Path) -> x509.Certificate:
+def certificate(path: Path) -> x509.Certificate:
+    """One that vouches for drivers. Raises MediaUsageError."""
     try:
         return keys.load_certificate(path)
     except SigningError as exc:

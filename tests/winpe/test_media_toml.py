@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from signing import keys
 from tests.conftest import REPOSITORY
+from tests.signing.organisations import organisation
 from winpe import media_toml, recipe
 from winpe.errors import MediaUsageError
 from winpe.media import Base, ExtraFile, Media, Output, SecureBoot, Wifi
 from winpe.media_toml import RecipeError
 
 MUTATIONS = 400
+PACK = REPOSITORY / "docs/examples/crowdstrike-2024-07-19.toml"
 
 
 def read(folder: Path, text: str) -> Media:
@@ -32,8 +36,10 @@ def test_an_empty_recipe_and_the_template_are_the_same_medium(tmp_path: Path) ->
 
 
 def test_every_key(tmp_path: Path) -> None:
-    for name in ("fix.toml", "list.xml", "ca.crt", "help.txt"):
-        (tmp_path / name).write_text("x")
+    (tmp_path / "help.txt").write_text("x")
+    (tmp_path / "list.sha256").write_text(f"{'0' * 64}\n")
+    (tmp_path / "ca.crt").write_bytes(keys.certificate_pem(organisation("RSA 2048").certificate))
+    shutil.copyfile(PACK, tmp_path / "fix.toml")
     for name in ("good", "firmware"):
         (tmp_path / name).mkdir()
     made = read(
@@ -60,7 +66,7 @@ end = "poweroff"
 ntfs_log = "refuse"
 [carry]
 packs = ["fix.toml"]
-block_lists = ["list.xml"]
+block_lists = ["list.sha256"]
 replacements = ["good"]
 trust = ["ca.crt"]
 firmware = ["firmware"]
@@ -169,6 +175,20 @@ passphrase = "short"
 )
 def test_a_mistake(tmp_path: Path, text: str, expected: str) -> None:
     assert mistakes(tmp_path, text) == [expected]
+
+
+def test_what_is_named_must_be_what_it_is_taken_for(tmp_path: Path) -> None:
+    for name in ("fix.toml", "list.xml", "ca.crt"):
+        (tmp_path / name).write_text("x = 1")
+    text = '[carry]\npacks = ["fix.toml"]\nblock_lists = ["list.xml"]\ntrust = ["ca.crt"]'
+    found = mistakes(tmp_path, text)
+    assert [each.split(": ")[:2] for each in found] == [
+        ["2", "carry.packs"],
+        ["3", "carry.block_lists"],
+        ["4", "carry.trust"],
+    ]
+    for name, each in zip(("fix.toml", "list.xml", "ca.crt"), found, strict=True):
+        assert name in each
 
 
 def test_what_the_other_base_has(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,14 +81,12 @@ def test_what_no_builder_writes_is_refused(tmp_path: Path, change: dict[str, obj
 
 def test_too_many_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     media = full(tmp_path)
-    settings.check(media)
     monkeypatch.setattr(settings, "LARGEST", 3)
     with pytest.raises(MediaUsageError, match="replacement drivers may have"):
-        settings.check(media)
+        settings.install(media, tmp_path / "root")
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
-    media = full(tmp_path)
     (tmp_path / "ca.crt").write_text("x")
     with pytest.raises(MediaUsageError, match=r"ca\.crt"):
-        settings.check(replace(media))
+        settings.certificate(tmp_path / "ca.crt")
