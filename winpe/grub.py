@@ -9,18 +9,23 @@ it came from and otherwise takes the first Debian medium it meets, so the EFI pa
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from winpe import tools
+from winpe.architecture import X64, Architecture
 from winpe.errors import MediaUsageError
 from winpe.recipe import BootFiles
+from winpe.system import BaseSystem
 
 _BIOS_MODULES = (
     *("biosdisk", "part_msdos", "part_gpt", "iso9660", "search", "search_fs_file"),
     *("normal", "configfile", "linux", "echo", "test", "true", "minicmd"),
     *("serial", "terminal", "reboot", "halt"),
 )
+_SECTOR, _FAT16_CLUSTERS = 512, 65_000  # FAT16 ends at 65,524
 _EFI_IMAGE_SPARE = 512 << 10  # bytes left free in the EFI partition
 _SAFE_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=/@%+-]+")
 _ASK_SECONDS, _UNATTENDED_SECONDS = 5, 1
@@ -55,7 +60,7 @@ _TITLES = (
     ("diagnose", "d", "Diagnose only: change nothing"),
 )
 _END_WORDS = {"reboot": "restart", "poweroff": "power off"}
-_CONSOLES = "console=tty0 console=ttyS0,115200 quiet loglevel=3"
+_QUIET = ("quiet", "loglevel=3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Menu:
     default: str = "ask"  # "ask", "repair" or "diagnose"
     end: str = ""  # "reboot", "poweroff" or "": ask where a person is there, else restart
     ntfs_log: str = ""  # "replay", "refuse" or "": the runtime's own policy
+    keyboard: str = ""  # a layout of the runtime's; "": its own default
     kernel_arguments: tuple[str, ...] = ()
     development: bool = False
 
@@ -75,13 +81,13 @@ def marker(image_id: str) -> str:
     return f".disk/recoverykit-{image_id}"
 
 
-def menu(wanted: Menu) -> str:
-    """The text of grub.cfg. Raises MediaUsageError for arguments that GRUB would interpret."""
+def menu(wanted: Menu, architecture: Architecture = X64) -> str:
+    """The text of grub.cfg. Raises MediaUsageError as command_line does."""
     timeout = _ASK_SECONDS if wanted.default == "ask" else _UNATTENDED_SECONDS
     text = _MENU.format(marker=marker(wanted.image_id), default=wanted.default, timeout=timeout)
     end = _END_WORDS[wanted.end or "reboot"]
     for mode, hotkey, title in _TITLES:
-        arguments = " ".join(command_line(wanted, mode))
+        arguments = " ".join(command_line(wanted, mode, architecture))
         text += _ENTRY.format(
             title=title.format(end=end), mode=mode, hotkey=hotkey, arguments=arguments
         )
@@ -92,8 +98,11 @@ def menu(wanted: Menu) -> str:
     return text
 
 
-def command_line(wanted: Menu, mode: str) -> tuple[str, ...]:
-    """The kernel's arguments for one entry of the menu."""
+def command_line(wanted: Menu, mode: str, architecture: Architecture = X64) -> tuple[str, ...]:
+    """The kernel's arguments for one entry of the menu.
+
+    Raises MediaUsageError for arguments that GRUB would interpret.
+    """
     for word in wanted.kernel_arguments:
         if not _SAFE_ARGUMENT.fullmatch(word):
             raise MediaUsageError(f"--kernel-args: {word!r} holds a character that GRUB interprets")
@@ -101,7 +110,9 @@ def command_line(wanted: Menu, mode: str) -> tuple[str, ...]:
     end = wanted.end or ("reboot" if unattended else "ask")
     words = [f"rk.mode={mode}", f"rk.end={end}", f"rk.image={wanted.image_id}"]
     words += [f"rk.ntfs_log={wanted.ntfs_log}"] if wanted.ntfs_log else []
-    return (*words, *_CONSOLES.split(), *wanted.kernel_arguments)
+    words += [f"rk.keymap={wanted.keyboard}"] if wanted.keyboard else []
+    consoles = ("console=tty0", f"console={architecture.serial_console}")
+    return (*words, *consoles, *_QUIET, *wanted.kernel_arguments)
 
 
 def early_config(image_id: str) -> str:
@@ -126,26 +137,49 @@ def bios_image(sysroot: Path, boot: BootFiles, image_id: str, work: Path, target
     tools.run([*mkimage, *options, "-c", config, "-o", target, *_BIOS_MODULES])
 
 
-def efi_image(sysroot: Path, boot: BootFiles, image_id: str, target: Path, epoch: int) -> None:
-    """The FAT image that UEFI firmware starts from, on a CD and on a stick."""
+def loaders(base: BaseSystem, image_id: str) -> dict[str, bytes | Path]:
+    """The chain that stock PCs trust, by its names in the EFI partition: shim, GRUB, its start."""
+    architecture, boot = base.architecture, base.boot
     config = early_config(image_id) + "configfile /boot/grub/grub.cfg\n"
-    work = target.with_suffix(".files")
-    loaders = {
-        "EFI/BOOT/BOOTX64.EFI": (sysroot / boot.shim).read_bytes(),
-        "EFI/BOOT/grubx64.efi": (sysroot / boot.grub).read_bytes(),
-        "EFI/BOOT/mmx64.efi": (sysroot / boot.mok_manager).read_bytes(),
+    return {
+        f"EFI/BOOT/{architecture.boot_file}": base.sysroot / boot.shim,
+        f"EFI/BOOT/{architecture.grub_file}": base.sysroot / boot.grub,
+        f"EFI/BOOT/{architecture.mok_manager_file}": base.sysroot / boot.mok_manager,
         "boot/grub/grub.cfg": config.encode(),
     }
-    size = sum(len(content) for content in loaders.values()) + _EFI_IMAGE_SPARE
-    target.write_bytes(bytes(-(-size // (1 << 20)) << 20))
-    serial = image_id[:8]
-    form = ["mkfs.vfat", "--invariant", "-F", "16", "-s", "1", "-i", serial, "-n", "RECOVERYKIT"]
-    tools.run([*form, target])
+
+
+def efi_image(
+    programs: Mapping[str, bytes | Path], image_id: str, target: Path, epoch: int
+) -> None:
+    """The FAT image that UEFI firmware starts from, on a CD and on a stick."""
+    contents = {
+        name: content if isinstance(content, bytes) else content.read_bytes()
+        for name, content in programs.items()
+    }
+    size = -(-(sum(map(len, contents.values())) + _EFI_IMAGE_SPARE) // (1 << 20)) << 20
+    with target.open("wb") as image:
+        image.truncate(size)
+    form = ["mkfs.vfat", "--invariant", "-F", "16", "-s", _cluster(size), "-i", image_id[:8]]
+    tools.run([*form, "-n", "RECOVERYKIT", target])
     stamp = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1"}
-    folders = ["::/EFI", "::/EFI/BOOT", "::/boot", "::/boot/grub"]
-    tools.run(["mmd", "-i", target, *folders], env=stamp)
-    work.mkdir()
-    for number, (name, content) in enumerate(loaders.items()):
-        part = work / str(number)
-        part.write_bytes(content)
-        tools.run(["mcopy", "-i", target, part, f"::/{name}"], env=stamp)
+    tools.run(["mmd", "-i", target, *(f"::/{name}" for name in _folders(contents))], env=stamp)
+    with tempfile.TemporaryDirectory(dir=target.parent) as work:
+        for name, content in contents.items():
+            part = Path(work) / "part"
+            part.write_bytes(content)
+            tools.run(["mcopy", "-i", target, part, f"::/{name}"], env=stamp)
+
+
+def _cluster(size: int) -> str:
+    """Sectors in a cluster: as few as keep the clusters within what FAT16 can count."""
+    sectors = 1
+    while size // (_SECTOR * sectors) > _FAT16_CLUSTERS:
+        sectors *= 2
+    return str(sectors)
+
+
+def _folders(names: Iterable[str]) -> list[str]:
+    """Every folder above these names, parents first."""
+    found = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    return sorted(found - {"."})

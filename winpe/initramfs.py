@@ -16,7 +16,18 @@ from pathlib import Path
 from winpe import tools
 
 # Unpacked first: with these in place, /init can say that memory ran out on the rest.
-_FIRST = ("init", "bin", "lib", "lib64", "sbin", "usr/bin/python", "usr/lib64", "usr/lib/x86_64")
+_FIRST = (
+    "init",
+    "bin",
+    "lib",
+    "lib64",
+    "sbin",
+    "usr/bin/python",
+    "usr/lib64",
+    "usr/lib/x86_64",
+    "usr/lib/aarch64",
+    "usr/lib/ld-linux",
+)
 # Python is the first process and wants random bytes before it can mount anything, and the kernel
 # may still have none to give to those who ask without a device (no RDRAND: virtual machines).
 _NODES = (("dev/console", 5, 1, 0o600), ("dev/urandom", 1, 9, 0o644))

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from winpe import modules, tools
+from winpe.architecture import X64, Architecture
 from winpe.errors import ContentError
 from winpe.recipe import Base, ModuleTable, PythonParts
 
@@ -24,7 +25,6 @@ _FOLDERS = (
     *("usr/bin", "usr/sbin", "usr/share", "var"),
 )
 _SKIPPED = ("./usr/share/man/*", "./usr/share/locale/*", "./usr/share/doc/*/changelog*")
-_LIBRARY_FOLDERS = (tools.LIBRARIES, "usr/lib64", "usr/lib")
 _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin")
 _ETC = {
     "etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\n",
@@ -63,12 +63,13 @@ def build(sysroot: Path, tree: Path, base: Base, table: ModuleTable) -> int:
     _skeleton(tree, base)
     programs = [_copy_program(sysroot, tree, name) for name in base.programs]
     extensions = copy_python(sysroot, tree, base.python)
-    copy_libraries(sysroot, tree, [*programs, *extensions], extra=base.libraries)
+    binaries = [*programs, *extensions]
+    copy_libraries(sysroot, tree, binaries, base.libraries, architecture=base.architecture)
     return len(modules.install(sysroot, tree, kernel_version(sysroot), table))
 
 
 def _skeleton(tree: Path, base: Base) -> None:
-    for folder in (*_FOLDERS, *_LIBRARY_FOLDERS):
+    for folder in (*_FOLDERS, *_library_folders(base.architecture)):
         (tree / folder).mkdir(parents=True, exist_ok=True)
     links = {**_MERGED, "var/run": "/run", "etc/mtab": "/proc/mounts", **base.links}
     for link, target in links.items():
@@ -111,24 +112,33 @@ def _kept(path: Path, parts: PythonParts) -> bool:
     return path.parent != Path() or path.name.partition(".")[0] not in parts.drop
 
 
+def _library_folders(architecture: Architecture) -> tuple[str, ...]:
+    return architecture.libraries, "usr/lib64", "usr/lib"
+
+
 def copy_libraries(
-    sysroot: Path, tree: Path, binaries: Iterable[Path], extra: Iterable[str] = ()
+    sysroot: Path,
+    tree: Path,
+    binaries: Iterable[Path],
+    extra: Iterable[str] = (),
+    *,
+    architecture: Architecture = X64,
 ) -> None:
     """Copy every shared library that these need, and that those need in turn."""
-    have = {path.name for path in (tree / tools.LIBRARIES).iterdir()}
-    have |= {path.name for path in (tree / "usr/lib64").iterdir()}
+    places = (architecture.libraries, architecture.loader_folder)
+    have = {path.name for place in places for path in (tree / place).iterdir()}
     asked = set(extra) | needed(binaries)
     while missing := asked - have:
-        copied = [_copy_library(sysroot, tree, name) for name in sorted(missing)]
+        copied = [_copy_library(sysroot, tree, name, architecture) for name in sorted(missing)]
         have |= missing
         asked = needed(copied)
 
 
-def _copy_library(sysroot: Path, tree: Path, name: str) -> Path:
-    for folder in _LIBRARY_FOLDERS:
+def _copy_library(sysroot: Path, tree: Path, name: str, architecture: Architecture) -> Path:
+    for folder in _library_folders(architecture):
         if (source := sysroot / folder / name).exists():
-            # Programs name their loader by its path in /lib64.
-            home = "usr/lib64" if name.startswith("ld-linux") else tools.LIBRARIES
+            own = name == architecture.loader  # programs name it by its path
+            home = architecture.loader_folder if own else architecture.libraries
             target = tree / home / name
             shutil.copyfile(source, target)
             target.chmod(0o755)
@@ -145,12 +155,19 @@ def needed(binaries: Iterable[Path]) -> set[str]:
     return set(re.findall(r"\(NEEDED\).*\[(.+)\]", listing))
 
 
-def compile_python(sysroot: Path, version: str, tree: Path, folders: Sequence[str]) -> None:
+def compile_python(
+    sysroot: Path,
+    version: str,
+    tree: Path,
+    folders: Sequence[str],
+    *,
+    architecture: Architecture = X64,
+) -> None:
     """Replace every .py below these folders by a .pyc that holds whatever the file times say.
 
     Compiled by the sysroot's own Python: the host's may be another version.
     """
-    python = tools.from_sysroot(sysroot, f"usr/bin/python{version}")
+    python = tools.from_sysroot(sysroot, f"usr/bin/python{version}", architecture)
     options = ["-m", "compileall", "-q", "-b", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     places = ["-s", str(tree), "-p", "/"]  # no path of the build host gets into the image
     env = {"PYTHONHOME": str(sysroot / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}

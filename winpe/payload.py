@@ -1,8 +1,8 @@
 """What runs on the recovery system: our two packages and the wheels they import.
 
-The wheels are a closed list with one hash each (data/payload.lock); pip fetches them and checks
-the hashes. `recoverykit` and `signing` are copied, never imported: they lie beside this package.
-Everything is compiled to .pyc and the sources stay behind.
+The wheels are a closed list with one hash each, a list for each architecture (data/payload*.lock);
+pip fetches them and checks the hashes. `recoverykit` and `signing` are copied, never imported: they
+lie beside this package. Everything is compiled to .pyc and the sources stay behind.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from winpe import recipe, tools
+from winpe.architecture import X64, Architecture
 from winpe.errors import ContentError, DownloadError, MissingToolError, ToolError
 
 PACKAGES = ("recoverykit", "signing")
 SITE = "usr/lib/python3/dist-packages"  # the folder Debian's Python looks into
-_PLATFORMS = (
-    *(f"manylinux_2_{minor}_x86_64" for minor in range(36, 16, -1)),
-    *("manylinux2014_x86_64", "any"),
-)
 _PINNED = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>\S+) --hash=sha256:(?P<hash>[0-9a-f]{64})")
 _NOT_SHIPPED = ("tests", "test", "__pycache__")
 _DROPPED_SUFFIXES = (".pyi", ".typed", ".c", ".h")
@@ -51,28 +48,38 @@ class Wheel:
     sha256: str
 
 
-def locked(source: str | None = None) -> tuple[Wheel, ...]:
+def lock_name(architecture: Architecture = X64) -> str:
+    """The file of winpe/data that pins the wheels of an architecture."""
+    return "payload.lock" if architecture == X64 else f"payload-{architecture.name}.lock"
+
+
+def locked(source: str | None = None, architecture: Architecture = X64) -> tuple[Wheel, ...]:
     """The wheels of the lock. Raises ContentError for a line that pins nothing."""
     wheels = []
-    for line in (recipe.text("payload.lock") if source is None else source).splitlines():
+    name = lock_name(architecture)
+    for line in (recipe.text(name) if source is None else source).splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         found = _PINNED.fullmatch(line.strip())
         if found is None:
-            raise ContentError(f"winpe/data/payload.lock: not name==version --hash=...: {line}")
+            raise ContentError(f"winpe/data/{name}: not name==version --hash=...: {line}")
         wheels.append(Wheel(found["name"], found["version"], found["hash"]))
     return tuple(wheels)
 
 
-def download(folder: Path, python_version: str, lock: str | None = None) -> None:
+def download(
+    folder: Path, python_version: str, lock: str | None = None, architecture: Architecture = X64
+) -> None:
     """Fetch the locked wheels into a folder; pip refuses what does not have the locked hash."""
     requirements = folder / "payload.lock"
-    requirements.write_text(recipe.text("payload.lock") if lock is None else lock)
+    requirements.write_text(recipe.text(lock_name(architecture)) if lock is None else lock)
     abis = (f"cp{python_version.replace('.', '')}", "abi3", "none")
     options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--quiet"]
     target = ["--python-version", python_version, "--implementation", "cp"]
     target += [word for abi in abis for word in ("--abi", abi)]
-    target += [word for platform in _PLATFORMS for word in ("--platform", platform)]
+    target += [
+        word for platform in architecture.wheel_platforms for word in ("--platform", platform)
+    ]
     pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
     try:
         tools.run([*pip, *options, *target, "-r", requirements, "-d", folder])
@@ -120,13 +127,15 @@ def install_packages(source: Path, site: Path) -> None:
         shutil.copytree(source / name, site / name, ignore=ignore)
 
 
-def self_test(base_tree: Path, site: Path, names: Iterable[str]) -> None:
+def self_test(
+    base_tree: Path, site: Path, names: Iterable[str], architecture: Architecture = X64
+) -> None:
     """Import every module with the image's own Python, library and wheels, nothing else.
 
     Raises ContentError: a module that the image lacks must stop the build, not the rescue.
     """
     version = recipe.base().python.version
-    python = tools.from_sysroot(base_tree, f"usr/bin/python{version}")
+    python = tools.from_sysroot(base_tree, f"usr/bin/python{version}", architecture)
     env = {"PYTHONHOME": str(base_tree / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         tools.run([*python, "-s", "-S", "-c", _SELF_TEST, base_tree / SITE, site, *names], env=env)

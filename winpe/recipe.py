@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from winpe import architecture as architectures
+from winpe.architecture import X64, Architecture
 from winpe.errors import ContentError
 
 
@@ -24,18 +26,20 @@ class PythonParts:
 
 @dataclass(frozen=True, slots=True)
 class BootFiles:
-    """Where the sysroot holds the boot loaders."""
+    """Where the sysroot holds the boot loaders, and the stub that a UKI begins with."""
 
     shim: str
     mok_manager: str
     grub: str
-    grub_bios: str
+    grub_bios: str  # a folder; "" where there is no BIOS
+    stub: str
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the Linux base takes from Debian."""
+    """What the Linux base takes from Debian, for one architecture."""
 
+    architecture: Architecture
     suite: str
     kernel: str
     packages: tuple[str, ...]
@@ -60,26 +64,31 @@ def text(name: str) -> str:
     return resources.files("winpe").joinpath("data", name).read_text(encoding="utf-8")
 
 
-def base(source: str | None = None) -> Base:
+def base(architecture: Architecture = X64, source: str | None = None) -> Base:
     raw = _parsed("base.toml", source)
-    python = raw["python"]
+    own, python = raw[architecture.name], raw["python"]
     return Base(
+        architecture=architecture,
         suite=raw["suite"],
-        kernel=raw["kernel"],
-        packages=tuple(raw["packages"]),
+        kernel=own["kernel"],
+        packages=(*raw["packages"], *own["packages"]),
         programs=tuple(raw["programs"]),
         libraries=tuple(raw["libraries"]),
         links=dict(raw["links"]),
         python=PythonParts(
             python["version"], frozenset(python["drop"]), frozenset(python["drop_extensions"])
         ),
-        boot=BootFiles(**raw["boot"]),
+        boot=BootFiles(**own["boot"]),
     )
 
 
-def modules(source: str | None = None) -> ModuleTable:
+def modules(architecture: Architecture = X64, source: str | None = None) -> ModuleTable:
+    """The table's purposes, with the section of this architecture and not that of another."""
     raw = _parsed("modules.toml", source)
     leave_out = raw.pop("leave_out")["names"]
+    for other in architectures.ALL:
+        if other != architecture:
+            raw.pop(other.name, None)
     folders = [folder for purpose in raw.values() for folder in purpose["folders"]]
     names = [name for purpose in raw.values() for name in purpose["names"]]
     return ModuleTable(tuple(folders), tuple(names), tuple(leave_out))

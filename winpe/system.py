@@ -9,22 +9,28 @@ the trust anchors, remediation packs, the signed payload manifest), is made anew
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import apt, block_lists, cache, initramfs, linux_base, mirrors, packs, payload, recipe
-from winpe.errors import ContentError
+from winpe import apt, cache, initramfs, linux_base, mirrors, payload, recipe
+from winpe.architecture import Architecture
 from winpe.progress import Progress
 from winpe.signers import Signers
 
 SENTINEL = "usr/share/recoverykit/unpacked"  # /init refuses to go on without it
 _LEVEL, _RELEASE_LEVEL = 12, 19  # zstd: 4 s and 100 s; the latter is 10 % smaller
-_CODE = ("linux_base", "modules", "payload", "initramfs", "system")  # what shapes the base
+_CODE = (
+    "architecture",
+    "linux_base",
+    "modules",
+    "payload",
+    "initramfs",
+    "system",
+)  # what shapes the base
 _CATEGORIES = (
     ("kernel modules", r"usr/lib/modules/"),
     ("Python packages", r"usr/lib/python3/"),
@@ -42,12 +48,16 @@ class Sources:
     mirrors: mirrors.Mirrors
     refresh: bool = False
     release: bool = False  # compress as well as possible
+    locked: tuple[apt.Package, ...] = ()  # exactly these; () for the newest
+    epoch: int | None = None  # seconds since 1970 that the lock states, for the files' times
 
 
 @dataclass(frozen=True, slots=True)
 class BaseSystem:
     """The cached part."""
 
+    architecture: Architecture
+    boot: recipe.BootFiles  # below the sysroot
     sysroot: Path  # the unpacked packages: boot loaders, and tools of their release
     tree: Path
     segment: Path
@@ -55,7 +65,8 @@ class BaseSystem:
     epoch: int  # seconds since 1970: the date of the package index
     kernel_version: str
     modules: int
-    packages: int
+    packages: tuple[apt.Package, ...]
+    wheels: tuple[payload.Wheel, ...]
     python_version: str
 
     @property
@@ -79,22 +90,23 @@ class System:
 
 def prepare(sources: Sources, base: recipe.Base, progress: Progress) -> BaseSystem:
     """Sysroot, base tree and base segment, from the cache where they are there already."""
-    own = apt.open_apt(sources.cache, sources.mirrors, base.suite)
+    own = apt.open_apt(sources.cache, sources.mirrors, base.suite, base.architecture)
     names = (*base.packages, base.kernel)
-    packages = apt.closure(own, names, progress, refresh=sources.refresh)
+    packages = apt.closure(own, names, progress, refresh=sources.refresh, locked=sources.locked)
     versions = json.dumps([(item.name, item.version, item.digest) for item in packages])
     sysroot = cache.folder(
         sources.cache,
-        "sysroot",
+        f"sysroot-{base.architecture.name}",
         cache.key(versions, _code("linux_base")),
         lambda work: _make_sysroot(own, packages, work, progress),
     )
-    tables = [recipe.text(name) for name in ("base.toml", "modules.toml", "payload.lock", "init")]
-    epoch = own.index_date
+    lock = payload.lock_name(base.architecture)
+    tables = [recipe.text(name) for name in ("base.toml", "modules.toml", lock, "init")]
+    epoch = own.index_date if sources.epoch is None else sources.epoch
     name = cache.key(sysroot.name, str(epoch), *tables, *(_code(part) for part in _CODE))
     home = cache.folder(
         sources.cache,
-        "base",
+        f"base-{base.architecture.name}",
         name,
         lambda work: _make_base(sources, sysroot, base, work, epoch, progress),
     )
@@ -109,6 +121,8 @@ def prepare(sources: Sources, base: recipe.Base, progress: Progress) -> BaseSyst
     python = f"python{base.python.version}"
     versions_of = {package.name: package.version for package in packages}
     return BaseSystem(
+        architecture=base.architecture,
+        boot=base.boot,
         sysroot=sysroot,
         tree=home / "tree",
         segment=segment,
@@ -116,7 +130,8 @@ def prepare(sources: Sources, base: recipe.Base, progress: Progress) -> BaseSyst
         epoch=epoch,
         kernel_version=linux_base.kernel_version(sysroot),
         modules=facts["modules"],
-        packages=len(packages),
+        packages=tuple(packages),
+        wheels=payload.locked(architecture=base.architecture),
         python_version=versions_of[python].partition("-")[0],
     )
 
@@ -138,28 +153,31 @@ def _make_base(
 ) -> None:
     wheels = cache.folder(
         sources.cache,
-        "wheels",
-        cache.key(recipe.text("payload.lock"), base.python.version),
-        lambda place: _fetch_wheels(place, base.python.version, progress),
+        f"wheels-{base.architecture.name}",
+        cache.key(recipe.text(payload.lock_name(base.architecture)), base.python.version),
+        lambda place: _fetch_wheels(place, base, progress),
     )
     progress.stage("Base system: programs and modules")
     system = work / "tree"
     system.mkdir()
-    count = linux_base.build(sysroot, system, base, recipe.modules())
+    table = recipe.modules(base.architecture)
+    count = linux_base.build(sysroot, system, base, table)
     site = system / payload.SITE
     extensions = payload.install_wheels(sorted(wheels.glob("*.whl")), site)
-    linux_base.copy_libraries(sysroot, system, extensions)
+    linux_base.copy_libraries(sysroot, system, extensions, architecture=base.architecture)
     progress.stage("Base system: compiling Python")
     folders = (f"usr/lib/python{base.python.version}", payload.SITE)
-    linux_base.compile_python(sysroot, base.python.version, system, folders)
+    linux_base.compile_python(
+        sysroot, base.python.version, system, folders, architecture=base.architecture
+    )
     _write_init(system)
     initramfs.clamp_times(system, epoch)
     (work / "facts.json").write_text(json.dumps({"modules": count}))
 
 
-def _fetch_wheels(place: Path, version: str, progress: Progress) -> None:
+def _fetch_wheels(place: Path, base: recipe.Base, progress: Progress) -> None:
     progress.stage("Python wheels")
-    payload.download(place, version)
+    payload.download(place, base.python.version, architecture=base.architecture)
 
 
 def _write_init(system: Path) -> None:
@@ -180,22 +198,29 @@ def build(
     identity: str,
     work: Path,
     progress: Progress,
-    carried: Sequence[packs.Carried] = (),
-    lists: Sequence[block_lists.Carried] = (),
+    *,
+    add: Callable[[Path], None],
+    made: datetime,
 ) -> System:
-    """Add the payload. `identity` names what else tells this image from another (its menu)."""
+    """Add the payload. `identity` names what else tells this image from another (its menu).
+
+    `add` puts what the recipe brings into the payload's folder; `made` is the moment, in UTC, that
+    manifest and signature state.
+    """
     progress.stage("Payload: our code, compiled and tried")
     place = work / "payload"
     place.mkdir()
     version = recipe.base().python.version
     payload.install_packages(payload.source_folder(), place / payload.SITE)
-    linux_base.compile_python(base.sysroot, version, place, (payload.SITE,))
-    payload.self_test(base.tree, place / payload.SITE, payload.PACKAGES)
+    linux_base.compile_python(
+        base.sysroot, version, place, (payload.SITE,), architecture=base.architecture
+    )
+    payload.self_test(
+        base.tree, place / payload.SITE, payload.PACKAGES, architecture=base.architecture
+    )
     _write_trust(place, signer)
-    packs.install(carried, place)
-    block_lists.install(lists, place)
+    add(place)
     (place / SENTINEL).write_text("the last file to be unpacked\n")
-    made = _made()
     image_id = _image_id(base, place, signer, identity)
     _sign_payload(base, place, signer, image_id, made)
     initramfs.clamp_times(place, base.epoch)
@@ -233,16 +258,6 @@ def _sign_payload(
     (place / manifest.PAYLOAD_MANIFEST).write_bytes(content)
     signature = cms.sign_detached(content, *signer.all, signing_time=signer.signing_time(made))
     (place / manifest.PAYLOAD_SIGNATURE).write_bytes(signature)
-
-
-def _made() -> datetime:
-    """Now, or the moment that SOURCE_DATE_EPOCH names (reproducible-builds.org)."""
-    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not stated:
-        return datetime.now(UTC).replace(microsecond=0)
-    if not stated.isdigit():
-        raise ContentError(f"SOURCE_DATE_EPOCH={stated} is not a number of seconds")
-    return datetime.fromtimestamp(int(stated), UTC)
 
 
 def breakdown(folder: Path) -> tuple[tuple[str, int], ...]:

@@ -1,7 +1,8 @@
 """Running the build host's programs: argument lists only, and errors a person can read.
 
 Packages unpacked in the sysroot bring programs of their own release (Debian 12's Python and
-GRUB); those run through the sysroot's own loader, so the host's release does not matter.
+GRUB); those run through the sysroot's own loader, so the host's release does not matter. Those of
+another architecture run through qemu's user mode emulation.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from winpe.architecture import X64, Architecture
 from winpe.errors import ContentError, MissingToolError, ToolError
 
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_LOADERS = tuple(f"{folder}/ld-linux-x86-64.so.2" for folder in (LIBRARIES, "usr/lib64"))
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # depmod lives there; a user's PATH often lacks it
 
 
@@ -96,10 +96,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": path, **(extra or {})}
 
 
-def from_sysroot(sysroot: Path, program: str) -> list[str]:
+def from_sysroot(sysroot: Path, program: str, architecture: Architecture = X64) -> list[str]:
     """The argument list that runs a program of the sysroot with the sysroot's own libraries."""
-    libraries = sysroot / LIBRARIES
-    loader = next((path for name in _LOADERS if (path := sysroot / name).is_file()), None)
+    libraries = sysroot / architecture.libraries
+    places = (libraries, sysroot / architecture.loader_folder)
+    found = (path for place in places if (path := place / architecture.loader).is_file())
+    loader = next(found, None)
     if loader is None:
         raise ContentError(f"no program loader in {sysroot}")
-    return [str(loader), "--library-path", str(libraries), str(sysroot / program)]
+    emulator = [] if architecture.native else [architecture.emulator]
+    return [*emulator, str(loader), "--library-path", str(libraries), str(sysroot / program)]

@@ -7,19 +7,29 @@ from pathlib import Path
 import pytest
 
 from winpe import payload
+from winpe.architecture import ALL, Architecture
 from winpe.errors import ContentError
 
 ROOT = Path(__file__).resolve().parents[2]
 HASH = "0" * 64
 
 
-def test_the_payload_has_the_versions_that_the_tests_run_with() -> None:
+@pytest.mark.parametrize("architecture", ALL, ids=lambda one: one.name)
+def test_the_payload_has_the_versions_that_the_tests_run_with(architecture: Architecture) -> None:
     lock = (ROOT / "requirements/dev.lock").read_text()
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
     hashes = set(re.findall(r"sha256:([0-9a-f]{64})", lock))
-    wheels = payload.locked()
+    wheels = payload.locked(architecture=architecture)
     assert {wheel.name: wheel.version for wheel in wheels}.items() <= pinned.items()
     assert {wheel.sha256 for wheel in wheels} <= hashes
+
+
+def test_every_architecture_has_the_same_wheels() -> None:
+    locks = [
+        {(wheel.name, wheel.version) for wheel in payload.locked(architecture=architecture)}
+        for architecture in ALL
+    ]
+    assert locks[0] == locks[1]
 
 
 def test_the_payload_is_the_closed_list() -> None:
