@@ -27,14 +27,14 @@ class Progress:
         if self._live:
             self._write(f"  {title}")
 
-    def __call__(self, done: int, total: int) -> None:
-        """How far the stage is, in any unit."""
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """How far the stage is, in any unit; `note` is a speed, for instance."""
         now = time.monotonic()
         if self._live and total > 0 and now - self._drawn >= _REDRAW:
             self._drawn = now
             full = min(_WIDTH, _WIDTH * done // total)
             bar = "#" * full + "." * (_WIDTH - full)
-            self._write(f"\r\x1b[K  {self._title:<34} [{bar}] {100 * done // total:3}%")
+            self._write(f"\r\x1b[K  {self._title:<34} [{bar}] {100 * done // total:3}% {note}")
 
     def done(self) -> None:
         """The stage has ended; said once, with its time."""
