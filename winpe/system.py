@@ -16,7 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from signing import cms, keys, manifest, tree
-from winpe import apt, cache, initramfs, linux_base, mirrors, payload, recipe
+from winpe import (
+    apt,
+    cache,
+    debian_files,
+    initramfs,
+    linux_base,
+    mirrors,
+    payload,
+    recipe,
+    wheel_facts,
+)
 from winpe.architecture import Architecture
 from winpe.progress import Progress
 from winpe.signers import Signers
@@ -30,6 +40,7 @@ _CODE = (
     "payload",
     "initramfs",
     "system",
+    "wheel_facts",
 )  # what shapes the base
 _CATEGORIES = (
     ("kernel modules", r"usr/lib/modules/"),
@@ -97,7 +108,7 @@ def prepare(sources: Sources, base: recipe.Base, progress: Progress) -> BaseSyst
     sysroot = cache.folder(
         sources.cache,
         f"sysroot-{base.architecture.name}",
-        cache.key(versions, _code("linux_base")),
+        cache.key(versions, _code("linux_base"), _code("debian_files")),
         lambda work: _make_sysroot(own, packages, work, progress),
     )
     lock = payload.lock_name(base.architecture)
@@ -145,7 +156,9 @@ def _make_sysroot(
 ) -> None:
     apt.download(own, packages, progress)
     progress.stage("Unpacking the packages")
-    linux_base.unpack([own.archives / package.file for package in packages], work)
+    archives = [own.archives / package.file for package in packages]
+    linux_base.unpack(archives, work)
+    debian_files.write(archives, work)
 
 
 def _make_base(
@@ -163,7 +176,9 @@ def _make_base(
     table = recipe.modules(base.architecture)
     count = linux_base.build(sysroot, system, base, table)
     site = system / payload.SITE
-    extensions = payload.install_wheels(sorted(wheels.glob("*.whl")), site)
+    archives = sorted(wheels.glob("*.whl"))
+    extensions = payload.install_wheels(archives, site)
+    wheel_facts.write(archives, work / "wheels.json")
     linux_base.copy_libraries(sysroot, system, extensions, architecture=base.architecture)
     progress.stage("Base system: compiling Python")
     folders = (f"usr/lib/python{base.python.version}", payload.SITE)
