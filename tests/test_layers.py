@@ -160,6 +160,7 @@ ALLOWED: dict[str, set[str]] = {
     "recoverykit.medium": {"recoverykit.errors", "recoverykit.model", "signing"},
     "recoverykit": {"recoverykit", "signing"},
     "winpe": {"winpe", "signing", "recoverykit.formats", "recoverykit.errors"},
+    "winpe.usb_content": {"winpe", "recoverykit.formats", "recoverykit.model"},
     "winpe.packs": {"winpe", "signing", "recoverykit.packs", "recoverykit.errors"},
     "build_media": {"winpe"},
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,7 +9,7 @@ import typer
 
 from signing import keys
 from signing.errors import KeyFileError, SigningError
-from winpe import block_lists, cache, cli_keys, cli_sign, iso, packs, signers, summary, verify
+from winpe import cli_keys, cli_media, cli_sign, packs, summary, verify
 from winpe.errors import MediaError
 from winpe.progress import Progress
 
@@ -20,6 +19,8 @@ Recovery media for Windows computers that do not start.
 Examples:
 
   build_media.py iso -o recovery.iso\n
+  build_media.py recipe new media.toml\n
+  build_media.py build media.toml -o out --keys ./keys\n
   build_media.py keys new ./keys --organisation "Example Ltd"\n
   build_media.py iso -o recovery.iso --keys ./keys\n
   build_media.py iso -o fleet.iso --keys ./keys --unattended repair --end reboot\n
@@ -37,84 +38,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("build")(cli_media.build)
+app.command("iso")(cli_media.iso)
+app.add_typer(cli_media.recipe_app, name="recipe")
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_sign.app, name="sign")
 pack_app = typer.Typer(help="Remediation packs (docs/packs.md).", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="The ISO file to make.")]
-Keys = Annotated[
-    Path | None,
-    typer.Option("--keys", help="Folder of `keys new`, or a PKCS #12 file. Default: a test key."),
-]
-Second = Annotated[Path | None, typer.Option("--second", help="A second key that signs too.")]
-Unattended = Annotated[str, typer.Option(help="What starts by itself: repair or diagnose.")]
-End = Annotated[str, typer.Option(help="When the session is over: reboot or poweroff.")]
-NtfsLog = Annotated[str, typer.Option(help="An unclean NTFS journal: replay or refuse.")]
-KernelArgs = Annotated[str, typer.Option(help="More arguments for the kernel.")]
-Release = Annotated[bool, typer.Option("--release", help="Compress harder (about 2 minutes).")]
-Mirror = Annotated[str, typer.Option(help="Debian mirror. Default: the one this host uses.")]
-Security = Annotated[str, typer.Option(help="Mirror of Debian's security updates.")]
-CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Where downloads are kept.")]
-Refresh = Annotated[bool, typer.Option("--refresh", help="Look for newer Debian packages.")]
-Packs = Annotated[
-    list[Path] | None,
-    typer.Option("--pack", help="A remediation pack to carry, signed; may be repeated."),
-]
-BlockLists = Annotated[
-    list[Path] | None,
-    typer.Option("--block-list", help="A list of bad drivers to carry; may be repeated."),
-]
 Trust = Annotated[Path | None, typer.Option(help="The certificate (PEM) you expect.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-@app.command("iso")
-def iso_command(
-    output: Output,
-    key: Keys = None,
-    second: Second = None,
-    unattended: Unattended = "ask",
-    end: End = "",
-    ntfs_log: NtfsLog = "",
-    kernel_args: KernelArgs = "",
-    pack: Packs = None,
-    block_list: BlockLists = None,
-    release: Release = False,
-    mirror: Mirror = "",
-    security_mirror: Security = "",
-    cache_folder: CacheFolder = None,
-    refresh: Refresh = False,
-    as_json: Json = False,
-) -> None:
-    """Build the bootable image: for CD and USB stick, BIOS and UEFI."""
-    began = time.monotonic()
-    iso.check_choices(unattended, end, ntfs_log)
-    iso.refuse_output(output)
-    signer = signers.default(second) if key is None else signers.load(key, second)
-    options = iso.Options(
-        output=output,
-        signer=signer,
-        packs=packs.carried(pack or (), *signer.trusted),
-        block_lists=block_lists.carried(block_list or ()),
-        cache=(cache_folder or cache.default()).absolute(),
-        mirror=mirror,
-        security_mirror=security_mirror,
-        refresh=refresh,
-        release=release,
-        default=unattended,
-        end=end,
-        ntfs_log=ntfs_log,
-        kernel_arguments=tuple(kernel_args.split()),
-    )
-    progress = Progress()
-    try:
-        built = iso.build(options, progress)
-        progress.done()
-    finally:
-        progress.close()
-    seconds = time.monotonic() - began
-    typer.echo(summary.as_json(built, seconds) if as_json else summary.as_text(built, seconds))
 
 
 @pack_app.command("check")

@@ -54,9 +54,12 @@ def _rank(name: str) -> int:
     return 2 if name.startswith(_LAST) else 1
 
 
-def clamp_times(tree: Path, epoch: int) -> None:
-    """Give every file one time stamp, that of the release the tree was made from."""
+def normalise(tree: Path, epoch: int) -> None:
+    """Leave nothing of who made the tree and when: one time stamp, and modes without a umask."""
     for path in (tree, *_walk(tree)):
+        if not path.is_symlink():
+            executable = path.is_dir() or path.stat().st_mode & 0o111
+            path.chmod(0o755 if executable else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 

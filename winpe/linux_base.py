@@ -26,6 +26,40 @@ _FOLDERS = (
 )
 _SKIPPED = ("./usr/share/man/*", "./usr/share/locale/*", "./usr/share/doc/*/changelog*")
 _PROGRAM_FOLDERS = ("usr/bin", "usr/sbin")
+# In sys.argv: the tree, whose path gets into no file, then the folders in it. Marshal marks what is
+# referenced more than once, and in a process that compiled other files before that is another set:
+# each file is compiled in a process that has done nothing yet. PEP 552: the flags 1 mean "has a
+# hash, and nobody is to check it".
+_COMPILE = """\
+import marshal, os, sys
+from importlib.util import MAGIC_NUMBER, source_hash
+
+def compiled(path):
+    with open(path, "rb") as file:
+        source = file.read()
+    code = compile(source, path.removeprefix(sys.argv[1]), "exec", dont_inherit=True)
+    head = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source)
+    with open(path + "c", "wb") as file:
+        file.write(head + marshal.dumps(code))
+    return 0
+
+def attempt(path):
+    try:
+        return compiled(path)
+    except (SyntaxError, ValueError) as exc:
+        print(f"{path}: {exc}", file=sys.stderr, flush=True)
+        return 1
+
+for root in sys.argv[2:]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.endswith(".py"):
+                child = os.fork()
+                if not child:
+                    os._exit(attempt(f"{folder}/{name}"))
+                if os.waitpid(child, 0)[1]:
+                    sys.exit(1)
+"""
 _ETC = {
     "etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\n",
@@ -65,7 +99,8 @@ def build(sysroot: Path, tree: Path, base: Base, table: ModuleTable) -> int:
     extensions = copy_python(sysroot, tree, base.python)
     binaries = [*programs, *extensions]
     copy_libraries(sysroot, tree, binaries, base.libraries, architecture=base.architecture)
-    return len(modules.install(sysroot, tree, kernel_version(sysroot), table))
+    version = kernel_version(sysroot)
+    return len(modules.install(sysroot, tree, version, table, base.architecture))
 
 
 def _skeleton(tree: Path, base: Base) -> None:
@@ -165,14 +200,17 @@ def compile_python(
 ) -> None:
     """Replace every .py below these folders by a .pyc that holds whatever the file times say.
 
-    Compiled by the sysroot's own Python: the host's may be another version.
+    Compiled by the sysroot's own Python: the host's may be another version. Same sources, same
+    bytes, whatever was compiled before and wherever.
     """
     python = tools.from_sysroot(sysroot, f"usr/bin/python{version}", architecture)
-    options = ["-m", "compileall", "-q", "-b", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    places = ["-s", str(tree), "-p", "/"]  # no path of the build host gets into the image
-    env = {"PYTHONHOME": str(sysroot / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {
+        "PYTHONHOME": str(sysroot / "usr"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
     paths = [tree / folder for folder in folders]
-    tools.run([*python, "-s", "-S", *options, *places, *paths], env=env)
+    tools.run([*python, "-s", "-S", "-c", _COMPILE, tree, *paths], env=env)
     for path in paths:
         for source in path.rglob("*.py"):
             source.unlink()

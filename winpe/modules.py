@@ -15,6 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from winpe import tools
+from winpe.architecture import X64, Architecture
 from winpe.errors import ContentError
 from winpe.recipe import ModuleTable
 
@@ -83,8 +84,17 @@ def select(
     return tuple(sorted(wanted))
 
 
-def install(sysroot: Path, tree: Path, version: str, table: ModuleTable) -> tuple[str, ...]:
-    """Copy the chosen modules of the sysroot's kernel into the tree, and index them."""
+def install(
+    sysroot: Path,
+    tree: Path,
+    version: str,
+    table: ModuleTable,
+    architecture: Architecture = X64,
+) -> tuple[str, ...]:
+    """Copy the chosen modules of the sysroot's kernel into the tree, and index them.
+
+    The index is made by the sysroot's own depmod: its form depends on depmod's version.
+    """
     source = sysroot / "usr/lib/modules" / version
     target = tree / "usr/lib/modules" / version
     chosen = select(
@@ -99,7 +109,8 @@ def install(sysroot: Path, tree: Path, version: str, table: ModuleTable) -> tupl
         list(pool.map(lambda path: _expand(source / path, target / path), chosen))
     for name in _INPUTS:
         shutil.copyfile(source / name, target / name)
-    tools.run(["depmod", "-b", tree, version])
+    depmod = tools.from_sysroot(sysroot, "usr/bin/kmod", architecture, name="depmod")
+    tools.run([*depmod, "-b", tree, version])
     keep = {f"modules.{name}" for name in _INDEXES}
     for index in target.glob("modules.*"):
         if index.name not in keep:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from winpe import architecture as architectures
 from winpe.architecture import X64, Architecture
 from winpe.errors import ContentError
 
@@ -83,14 +82,15 @@ def base(architecture: Architecture = X64, source: str | None = None) -> Base:
 
 
 def modules(architecture: Architecture = X64, source: str | None = None) -> ModuleTable:
-    """The table's purposes, with the section of this architecture and not that of another."""
+    """The table's sections, with the names of this architecture and not those of another."""
     raw = _parsed("modules.toml", source)
     leave_out = raw.pop("leave_out")["names"]
-    for other in architectures.ALL:
-        if other != architecture:
-            raw.pop(other.name, None)
-    folders = [folder for purpose in raw.values() for folder in purpose["folders"]]
-    names = [name for purpose in raw.values() for name in purpose["names"]]
+    folders = [folder for section in raw.values() for folder in section["folders"]]
+    names = [
+        name
+        for section in raw.values()
+        for name in (*section["names"], *section.get(architecture.name, ()))
+    ]
     return ModuleTable(tuple(folders), tuple(names), tuple(leave_out))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signing import keys
-from winpe.iso import Built
+from winpe.linux_media import Built, Made
 from winpe.verify import ImageState
 
 _MB = 1_000_000
@@ -21,13 +21,17 @@ def as_text(built: Built, seconds: float) -> str:
     unpacked = ", ".join(
         f"{name} {size / _MB:.1f}" for name, size in system.breakdown if size >= _MB / 20
     )
-    rows = [
-        ("image", f"{built.path}  ({built.size / _MB:.1f} MB)"),
-        ("sha256", built.sha256),
-        ("image id", system.image_id),
-        ("starts on", f"BIOS and UEFI PCs with {system.memory} MB of memory, from CD or stick"),
+    rows = []
+    for made in built.made:
+        rows += [
+            (str(made.output), f"{made.path}  ({made.size / _MB:.1f} MB)"),
+            ("sha256", made.sha256),
+            ("made of", _parts(made)),
+        ]
+    rows += [
+        ("recipe id", system.image_id),
+        ("starts on", f"{_machines(built)} with {system.memory} MB of memory, from CD or stick"),
         ("inside", f"Linux {base.kernel_version}, {base.modules} kernel modules, {_python(built)}"),
-        ("on the image", _parts(built)),
         ("unpacked, MB", unpacked),
         ("signed by", f"{_signer(built)}"),
         ("fingerprint", keys.grouped(keys.fingerprint(certificate))),
@@ -43,25 +47,28 @@ def as_text(built: Built, seconds: float) -> str:
 
 
 def as_json(built: Built, seconds: float) -> str:
-    """The same for scripts: schema recoverykit.media/1."""
+    """The same for scripts: schema recoverykit.media/2."""
     system, base = built.system, built.system.base
     certificate = built.signer.certificate
     document: dict[str, Any] = {
-        "schema": "recoverykit.media/1",
-        "image": str(built.path),
-        "size": built.size,
-        "sha256": built.sha256,
-        "image_id": system.image_id,
+        "schema": "recoverykit.media/2",
+        "images": [
+            {
+                "output": made.output,
+                "path": str(made.path),
+                "size": made.size,
+                "sha256": made.sha256,
+                "bytes": dict(made.parts),
+            }
+            for made in built.made
+        ],
+        "recipe_id": system.image_id,
         "made": system.made.isoformat(),
+        "architecture": base.architecture.name,
         "kernel": base.kernel_version,
         "modules": base.modules,
         "python": _python(built).removeprefix("Python "),
         "memory_mb": system.memory,
-        "bytes": {
-            "kernel": built.kernel_size,
-            "initramfs": built.initrd_size,
-            "efi": built.efi_size,
-        },
         "unpacked": dict(system.breakdown),
         "signer": {
             "organisation": keys.organisation(certificate),
@@ -77,7 +84,7 @@ def verified_text(image: Path, state: ImageState) -> str:
     """The answer of `verify` to an image that is as it was signed."""
     return (
         f"OK: {image} is exactly what was signed ({state.files} files, {state.size / _MB:.1f} MB)\n"
-        f"    image id {state.image_id}, made {state.made:%Y-%m-%d %H:%M} UTC\n"
+        f"    recipe id {state.image_id}, made {state.made:%Y-%m-%d %H:%M} UTC\n"
         f"    {state.signer}"
     )
 
@@ -98,12 +105,13 @@ def _signer(built: Built) -> str:
     return f"{keys.organisation(certificate) or 'an unnamed organisation'}{kind}"
 
 
-def _parts(built: Built) -> str:
-    rest = built.size - built.kernel_size - built.initrd_size - built.efi_size
-    parts = (
-        ("kernel", built.kernel_size),
-        ("system", built.initrd_size),
-        ("UEFI loaders", built.efi_size),
-        ("the rest", rest),
-    )
-    return ", ".join(f"{name} {size / _MB:.1f} MB" for name, size in parts)
+def _machines(built: Built) -> str:
+    if built.system.base.architecture.has_bios:
+        return "BIOS and UEFI PCs"
+    return f"UEFI machines ({built.system.base.architecture.name})"
+
+
+def _parts(made: Made) -> str:
+    rest = made.size - sum(made.parts.values())
+    parts = (*made.parts.items(), ("the rest", rest))
+    return ", ".join(f"{name} {size / _MB:.1f} MB" for name, size in parts if size)

@@ -186,7 +186,7 @@ def _make_base(
         sysroot, base.python.version, system, folders, architecture=base.architecture
     )
     _write_init(system)
-    initramfs.clamp_times(system, epoch)
+    initramfs.normalise(system, epoch)
     (work / "facts.json").write_text(json.dumps({"modules": count}))
 
 
@@ -238,7 +238,7 @@ def build(
     (place / SENTINEL).write_text("the last file to be unpacked\n")
     image_id = _image_id(base, place, signer, identity)
     _sign_payload(base, place, signer, image_id, made)
-    initramfs.clamp_times(place, base.epoch)
+    initramfs.normalise(place, base.epoch)
     segment, initrd = work / "payload.zst", work / "initrd.img"
     initramfs.pack(place, segment, _RELEASE_LEVEL)  # small: the best level costs a second
     initramfs.join([base.segment, segment], initrd)

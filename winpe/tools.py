@@ -96,8 +96,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": path, **(extra or {})}
 
 
-def from_sysroot(sysroot: Path, program: str, architecture: Architecture = X64) -> list[str]:
-    """The argument list that runs a program of the sysroot with the sysroot's own libraries."""
+def from_sysroot(
+    sysroot: Path, program: str, architecture: Architecture = X64, *, name: str = ""
+) -> list[str]:
+    """The argument list that runs a program of the sysroot with the sysroot's own libraries.
+
+    `name` is what the program shall take itself for, where it is one of several in one file.
+    """
     libraries = sysroot / architecture.libraries
     places = (libraries, sysroot / architecture.loader_folder)
     found = (path for place in places if (path := place / architecture.loader).is_file())
@@ -105,4 +110,6 @@ def from_sysroot(sysroot: Path, program: str, architecture: Architecture = X64) 
     if loader is None:
         raise ContentError(f"no program loader in {sysroot}")
     emulator = [] if architecture.native else [architecture.emulator]
-    return [*emulator, str(loader), "--library-path", str(libraries), str(sysroot / program)]
+    called = ["--argv0", name] if name else []
+    found_in = ["--library-path", str(libraries)]
+    return [*emulator, str(loader), *called, *found_in, str(sysroot / program)]

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 from tests.signing.organisations import organisation
 from winpe import media_toml, recipe
 from winpe.errors import MediaUsageError
-from winpe.media import Base, ExtraFile, Media, Output, SecureBoot, Wifi
+from winpe.media import ExtraFile, Media, Output, SecureBoot, Wifi
 from winpe.media_toml import RecipeError
 
 MUTATIONS = 400
@@ -47,8 +47,8 @@ def test_every_key(tmp_path: Path) -> None:
         """
 name = "fleet-2026"
 architecture = "arm64"
-outputs = ["iso", "uki"]
-secure_boot = "organisation"
+outputs = ["iso"]
+secure_boot = "stock"
 compression = "best"
 size_budget = "64 MB"
 kernel_arguments = ["nomodeset"]
@@ -59,7 +59,7 @@ logo = '''
  E X
 '''
 [locale]
-keyboard = "de"
+keyboard = "us"
 [unattended]
 mode = "repair"
 end = "poweroff"
@@ -69,7 +69,6 @@ packs = ["fix.toml"]
 block_lists = ["list.sha256"]
 replacements = ["good"]
 trust = ["ca.crt"]
-firmware = ["firmware"]
 files = [{ from = "help.txt", to = "help/us.txt" }, { from = "ca.crt" }]
 [network]
 stations = ["https://repair.example:8443/"]
@@ -77,7 +76,7 @@ wifi = [{ ssid = "Workshop", passphrase = "12345678" }, { ssid = "Open" }]
 """,
     )
     assert (made.name, made.architecture, made.release) == ("fleet-2026", "arm64", True)
-    assert (made.outputs, made.secure_boot) == ((Output.ISO, Output.UKI), SecureBoot.ORGANISATION)
+    assert (made.outputs, made.secure_boot) == ((Output.ISO,), SecureBoot.STOCK)
     assert (made.size_budget, made.kernel_arguments) == (64_000_000, ("nomodeset",))
     assert made.organisation.logo == (" E X",)
     assert (made.unattended.mode, made.unattended.end) == ("repair", "poweroff")
@@ -89,17 +88,18 @@ wifi = [{ ssid = "Workshop", passphrase = "12345678" }, { ssid = "Open" }]
     assert made.network.wifi == (Wifi("Workshop", "12345678"), Wifi("Open"))
 
 
-def test_the_winpe_flavour(tmp_path: Path) -> None:
+def test_what_this_version_does_not_make_is_refused_and_not_passed_over(tmp_path: Path) -> None:
     for name in ("winpe.wim", "python.zip"):
         (tmp_path / name).write_text("x")
-    made = read(
-        tmp_path,
-        'base = "winpe"\noutputs = ["iso", "wim", "folder"]\n[winpe]\nsource = "winpe.wim"\n'
-        f'python = "python.zip"\npython_sha256 = "{"0" * 64}"\nboot_manager = "2023"\n',
-    )
-    assert made.base is Base.WINPE
-    assert made.windows.source == tmp_path / "winpe.wim"
-    assert made.windows.boot_manager == "2023"
+    text = 'base = "winpe"\n[winpe]\nsource = "winpe.wim"\npython = "python.zip"\n'
+    assert mistakes(tmp_path, text) == ["1: base: this version does not make the WinPE flavour yet"]
+    text = 'outputs = ["iso", "uki"]\nsecure_boot = "organisation"\n[locale]\nkeyboard = "de"\n'
+    text += '[carry]\nfirmware = ["."]\n'
+    assert mistakes(tmp_path, text) == [
+        "2: secure_boot: this version does not make media for your own keys yet",
+        "3: locale: this version does not make media with other keyboards than the US one yet",
+        "5: carry: this version does not make media with vendor firmware yet",
+    ]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
@@ -194,16 +194,16 @@ def test_what_is_named_must_be_what_it_is_taken_for(tmp_path: Path) -> None:
 def test_what_the_other_base_has(tmp_path: Path) -> None:
     (tmp_path / "drivers").mkdir()
     wrong = mistakes(tmp_path, '[carry]\ndrivers = ["drivers"]')
-    assert wrong == [
-        "2: carry.drivers: drivers of Windows do not run in the Linux base (docs/hardware.md)"
-    ]
+    assert wrong == ["2: carry.drivers: drivers of Windows do not run in the Linux base"]
     wrong = mistakes(
         tmp_path, 'base = "winpe"\nsecure_boot = "stock"\n[carry]\nfirmware = ["drivers"]'
     )
     assert wrong == [
-        "0: winpe.python: the WinPE flavour needs CPython for Windows (docs/winpe.md)",
-        "0: winpe.source: the WinPE flavour needs your winpe.wim (docs/winpe.md)",
+        "0: winpe.python: the WinPE flavour needs CPython for Windows",
+        "0: winpe.source: the WinPE flavour needs your winpe.wim",
+        "1: base: this version does not make the WinPE flavour yet",
         "2: secure_boot: it is for the Linux base; Windows' own boot manager starts WinPE",
+        "3: carry: this version does not make media with vendor firmware yet",
         "4: carry.firmware: vendor firmware is for the Linux base; drivers of Windows hold it",
     ]
 
